@@ -1,0 +1,43 @@
+# make demo       set up .venv and run the whole chain on the bundled text, on a CPU
+# make test       fast tests          make test-slow   real data, faults, documentation
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test test-slow lint format docs clean
+
+install: $(STAMP)
+
+# torch first and pinned exactly: an open range would fetch another build, gigabytes larger, on a CPU machine
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/redwhale demo
+
+test: install lint
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+lint: install
+	$(BIN)/ruff check redwhale tests scripts
+	$(BIN)/ruff format --check redwhale tests scripts
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix redwhale tests scripts
+	$(BIN)/ruff format redwhale tests scripts
+
+docs: install
+	$(BIN)/python scripts/write_docs.py
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache build dist
