@@ -1,0 +1,226 @@
+"""Artifacts: folders whose ``manifest.json``, written last, ties every output to its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.publish import write_json
+
+SCHEMA = 1
+MANIFEST_NAME = "manifest.json"
+_CHUNK_BYTES = 1 << 22
+
+
+class FileRecord(BaseModel):
+    """One file with its digest; size and mtime let an unchanged file pass without rehashing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: str
+    bytes: int
+    sha256: str
+    mtime_ns: int
+
+
+class InputRecord(BaseModel):
+    """What a step read: a file (its record) or another artifact (its folder and digest)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    role: str
+    path: str
+    digest: str
+    bytes: int | None = None
+    mtime_ns: int | None = None
+
+
+class GateRecord(BaseModel):
+    """A limit that was checked: ``breached`` with ``do: stop`` makes the command exit 3."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    value: float
+    above: float
+    do: str
+    breached: bool
+
+
+class Manifest(BaseModel):
+    """The record that completes an artifact; its presence means that the folder is whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int = SCHEMA
+    step: str
+    algorithm: int
+    identity: str
+    fields: dict[str, Any]
+    inputs: list[InputRecord]
+    outputs: list[FileRecord]
+    counts: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    gates: list[GateRecord] = []
+    timings: dict[str, float] = {}
+    environment: dict[str, Any] = {}
+
+    @property
+    def digest(self) -> str:
+        """Hash of the outputs alone: equal for equal content, whatever the time, host or version."""
+        return hash_json([[record.path, record.sha256] for record in self.outputs])
+
+    @property
+    def stopped_by_gate(self) -> bool:
+        """Tell whether a breached gate asks the chain to stop."""
+        return any(gate.breached and gate.do == "stop" for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something a step reads: ``path`` is a file, or the folder of a finished artifact."""
+
+    role: str
+    path: Path
+
+
+def hash_json(value: Any) -> str:
+    """Return the sha256 of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read in chunks of 4 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def record_file(path: Path, *, relative_to: Path) -> FileRecord:
+    """Digest one output file."""
+    stat = path.stat()
+    return FileRecord(
+        path=path.relative_to(relative_to).as_posix(),
+        bytes=stat.st_size,
+        sha256=hash_file(path),
+        mtime_ns=stat.st_mtime_ns,
+    )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a finished artifact's manifest; raise exit code 2 where there is none or it is not ours."""
+    path = folder / MANIFEST_NAME
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RedwhaleError(
+            "there is no finished result here",
+            where=str(folder),
+            fix="run the step that makes it first (`redwhale status` names it)",
+            exit_code=USAGE,
+        ) from None
+    except ValueError as error:
+        raise RedwhaleError(f"the manifest is damaged ({error})", where=str(path), exit_code=USAGE) from None
+    if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA:
+        raise RedwhaleError(
+            f"the manifest has schema {raw['schema_version']}, newer than this version reads ({SCHEMA})",
+            where=str(path),
+            fix="install a newer redwhale",
+            exit_code=USAGE,
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RedwhaleError(
+            f"the manifest is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})",
+            where=str(path),
+            fix="make this step again with --fresh",
+            exit_code=USAGE,
+        ) from None
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether ``folder`` holds a finished artifact."""
+    return (folder / MANIFEST_NAME).is_file()
+
+
+def check_outputs(folder: Path, manifest: Manifest, *, rehash: bool = False) -> None:
+    """Raise where an output is missing or changed; sizes and mtimes by default, digests with ``rehash``."""
+    for record in manifest.outputs:
+        path = folder / record.path
+        where = str(path)
+        fix = "make this step again with --fresh, or put the file back"
+        if not path.is_file():
+            raise RedwhaleError("a file of a finished result is missing", where=where, fix=fix)
+        stat = path.stat()
+        touched = stat.st_mtime_ns != record.mtime_ns
+        if stat.st_size != record.bytes or ((touched or rehash) and hash_file(path) != record.sha256):
+            raise RedwhaleError("a file of a finished result has changed", where=where, fix=fix)
+
+
+def digest_inputs(inputs: Iterable[Input], *, known: Iterable[InputRecord] = ()) -> list[InputRecord]:
+    """Digest every input; a file whose size and mtime are in ``known`` is not read again."""
+    cache = {(r.path, r.bytes, r.mtime_ns): r.digest for r in known if r.bytes is not None}
+    records = []
+    for item in inputs:
+        path = item.path
+        if path.is_dir():
+            records.append(InputRecord(role=item.role, path=str(path), digest=read_manifest(path).digest))
+            continue
+        if not path.is_file():
+            raise RedwhaleError(
+                "the file does not exist",
+                where=f"{item.role}: {path}",
+                fix="mend the path in the recipe",
+                exit_code=USAGE,
+            )
+        stat = path.stat()
+        known_digest = cache.get((str(path), stat.st_size, stat.st_mtime_ns))
+        records.append(
+            InputRecord(
+                role=item.role,
+                path=str(path),
+                digest=known_digest or hash_file(path),
+                bytes=stat.st_size,
+                mtime_ns=stat.st_mtime_ns,
+            )
+        )
+    return records
+
+
+def identity_of(step: str, algorithm: int, fields: dict[str, Any], inputs: Iterable[InputRecord]) -> str:
+    """Return what decides the output: step, algorithm, own fields and input digests, nothing else."""
+    return hash_json([step, algorithm, fields, [[r.role, r.digest] for r in inputs]])
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Publish the manifest, which completes the artifact."""
+    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and host facts worth recording; they never enter an identity."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions: dict[str, str | None] = {}
+    for package in ("redwhale", "torch", "transformers", "tokenizers", "sentencepiece", "deepspeed"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }

@@ -1,0 +1,175 @@
+"""What a command says: results on stdout, progress and log on stderr, all of it in ``log.txt``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+_PLAIN_INTERVAL_SECONDS = 30.0
+_SECRET = re.compile(r"(hf_[A-Za-z0-9]{8,}|(?i:(?:token|password|api[_-]?key|secret)\s*[=:]\s*)\S+)")
+
+
+def keep_stdout_for_data() -> None:
+    """Send what libraries print to stderr, and silence their routine notes; consoles made before keep stdout.
+
+    DeepSpeed logs to stdout, which would break ``--json``, and warns of a CPU at every import.
+    """
+    sys.stdout = sys.stderr
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a token, key or password."""
+    return _SECRET.sub("[redacted]", text)
+
+
+class Console:
+    """The voice of one command; passed down, never global.
+
+    ``json_output`` keeps stdout for one JSON document; ``quiet`` silences notes and progress, never
+    warnings or errors.
+    """
+
+    def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
+        self.json_output, self.quiet = json_output, quiet
+        self._out = sys.stdout
+        self._log: Path | None = None
+
+    def log_to(self, path: Path) -> None:
+        """Append all further lines to ``path`` as well."""
+        self._log = path
+
+    def _line(self, text: str, *, shown: bool) -> None:
+        text = redact(text)
+        if shown:
+            print(text, file=sys.stderr, flush=True)
+        if self._log is not None:
+            with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
+                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+
+    def note(self, text: str) -> None:
+        """Say a line of progress on stderr."""
+        self._line(text, shown=not self.quiet)
+
+    def warn(self, text: str) -> None:
+        """Say a warning on stderr, also when quiet."""
+        self._line(f"warning: {text}", shown=True)
+
+    def error(self, text: str) -> None:
+        """Say an error on stderr."""
+        self._line(f"error: {text}", shown=True)
+
+    def result(self, command: str, value: dict[str, Any]) -> None:
+        """Print the command's one JSON document on stdout where ``--json`` asked for it."""
+        if self.json_output:
+            self.data(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
+
+    def data(self, text: str) -> None:
+        """Print ``text`` on the stdout that stood when this console was made."""
+        print(text, file=self._out, flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table on stdout; with ``--json`` nothing (the document holds the numbers)."""
+        if not self.json_output:
+            self.data(_render_table(title, columns, rows, width=None if self._out.isatty() else 160))
+
+    def note_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Say a table of progress on stderr and in the log."""
+        for line in _render_table(title, columns, rows, width=110).splitlines():
+            self.note(line)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: float, unit: str) -> Iterator[Progress]:
+        """Show rate and time left: a bar on a terminal, elsewhere a line every 30 s."""
+        progress = Progress(self, label=label, total=total, unit=unit)
+        try:
+            yield progress
+        finally:
+            progress.close()
+
+
+class Progress:
+    """Counts work done; ``advance`` is cheap enough for every batch."""
+
+    def __init__(self, console: Console, *, label: str, total: float, unit: str) -> None:
+        self._console, self._label, self._total, self._unit = console, label, total, unit
+        self._done, self._started = 0.0, time.monotonic()
+        self._shown = self._started
+        self._terminal = sys.stderr.isatty() and not console.quiet
+        self._interval = 0.2 if self._terminal else _PLAIN_INTERVAL_SECONDS
+
+    def advance(self, amount: float = 1, extra: str = "") -> None:
+        """Add finished work; ``extra`` stands at the end of the line."""
+        self._done += amount
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return
+        self._shown = now
+        line = self._describe(now, extra)
+        if self._terminal:
+            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+        else:
+            self._console.note(line)
+
+    def _describe(self, now: float, extra: str) -> str:
+        rate = self._done / max(now - self._started, 1e-9)
+        share = f"{100 * self._done / self._total:.0f} %" if self._total else ""
+        left = f"{duration(max(self._total - self._done, 0) / rate)} left" if rate and self._total else ""
+        parts = (share, f"{quantity(rate)} {self._unit}/s", left, extra)
+        return f"{self._label}: " + ", ".join(part for part in parts if part)
+
+    def close(self) -> None:
+        """End the line on a terminal."""
+        if self._terminal and self._shown > self._started:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: ``42s``, ``3m05s``, ``2h10m``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def quantity(value: float) -> str:
+    """Return a number with a decimal unit prefix: ``1.2k``, ``3.4M``."""
+    for factor, prefix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None) -> str:
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for index, column in enumerate(columns):
+        words = index == 0 or any(isinstance(row[index], str) for row in rows)
+        table.add_column(column, justify="left" if words else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*[_cell(value) for value in row])
+    rich = RichConsole(width=width, color_system=None, highlight=False)
+    with rich.capture() as capture:
+        rich.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -1,0 +1,153 @@
+"""The recipe: one file that describes the chain from raw text to a scored model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.recipe.evaluate import Evaluate
+from redwhale.core.recipe.fields import Section
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.vocabulary import Init, Tokenizer
+
+
+class Machine(Section):
+    """Facts about this machine; they never change a result."""
+
+    workers: int | None = Field(default=None, ge=1)
+    """Processes for text steps; unset: one per core."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run; `auto` takes a GPU where there is one."""
+
+    @property
+    def worker_count(self) -> int:
+        """Return the processes to use, the cores this process may run on by default."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+class Base(Section):
+    """The English model to start from."""
+
+    model: str
+    """Folder (relative to the recipe) or hub name; safetensors only."""
+    revision: str | None = None
+    """Commit of a hub model."""
+
+
+class Recipe(Section):
+    """A recipe as resolved; a command needs only the sections that it reads."""
+
+    version: Literal[1]
+    """Version of the recipe's format."""
+    name: str = "redwhale"
+    """Name of the project, for reports."""
+    workdir: str
+    """Folder of all results, relative to the recipe."""
+    seed: int = Field(default=1234, ge=0)
+    """Seed of everything random."""
+    machine: Machine = Machine()
+    """This machine."""
+    base: Base | None = None
+    """The base model."""
+    preprocess: Preprocess | None = None
+    """Raw text to corpus."""
+    tokenizer: Tokenizer | None = None
+    """Corpus to tokenizer."""
+    init: Init | None = None
+    """Base weights to model 0."""
+    pretrain: Pretrain | None = None
+    """Model 0 to model N."""
+    evaluate: Evaluate | None = None
+    """Model to scores."""
+
+    _file: Path = PrivateAttr(default=Path("redwhale.yaml"))
+
+    @model_validator(mode="after")
+    def _mixtures_name_sources(self) -> Recipe:
+        if not (self.pretrain and self.preprocess and self.preprocess.sources):
+            return self
+        known = {source.name for source in self.preprocess.sources}
+        for mixture in [self.pretrain.mixture, *(stage.mixture or {} for stage in self.pretrain.stages)]:
+            if unknown := sorted(mixture.keys() - known):
+                raise ValueError(
+                    f"the mixture names {', '.join(unknown)}, which is no source of `preprocess` "
+                    f"({', '.join(sorted(known))})"
+                )
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Return the recipe's own path, for error messages."""
+        return self._file
+
+    def path(self, written: str) -> Path:
+        """Return a path of the recipe, relative ones taken from the recipe's folder."""
+        return (self._file.parent / Path(written).expanduser()).absolute()
+
+    @property
+    def root(self) -> Path:
+        """Return the folder of all results."""
+        return self.path(self.workdir)
+
+    @property
+    def corpus_folder(self) -> Path:
+        """Return the corpus artifact's folder."""
+        existing = self.preprocess.existing if self.preprocess else None
+        return self.path(existing) if existing else self.root / "corpus"
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Return the tokenizer artifact's folder."""
+        existing = self.tokenizer.existing if self.tokenizer else None
+        return self.path(existing) if existing else self.root / "tokenizer"
+
+    @property
+    def model_0_folder(self) -> Path:
+        """Return the initialised model's folder."""
+        existing = self.init.existing if self.init else None
+        return self.path(existing) if existing else self.root / "model-0"
+
+    @property
+    def tokens_folder(self) -> Path:
+        """Return the packed tokens' folder."""
+        return self.root / "tokens"
+
+    def stage_folder(self, index: int) -> Path:
+        """Return the folder of stage ``index``, counted from 0; the name counts from 1."""
+        assert self.pretrain is not None
+        return self.root / f"stage-{index + 1}-{self.pretrain.stages[index].name}"
+
+    def model_folder(self, index: int) -> Path:
+        """Return the Hugging Face folder that stage ``index`` (from 0) wrote; -1 is model 0."""
+        return self.model_0_folder if index < 0 else self.stage_folder(index) / "model"
+
+    def stage_index(self, wanted: str) -> int:
+        """Find a stage by number (from 1) or name; raise with the stages there are."""
+        stages = self.need("pretrain").stages
+        for index, stage in enumerate(stages):
+            if wanted in (str(index + 1), stage.name):
+                return index
+        there = ", ".join(f"{i + 1} ({stage.name})" for i, stage in enumerate(stages))
+        raise RedwhaleError(
+            f"there is no stage {wanted!r}",
+            where=f"{self._file}: pretrain.stages",
+            fix=f"stages: {there}",
+            exit_code=USAGE,
+        )
+
+    def need(self, section: str) -> Any:
+        """Return a section; raise exit code 2 where the recipe lacks it."""
+        value = getattr(self, section)
+        if value is None:
+            raise RedwhaleError(
+                f"the recipe has no section `{section}`, which this command reads",
+                where=str(self._file),
+                fix="add it (`redwhale new` writes a complete recipe)",
+                exit_code=USAGE,
+            )
+        return value

@@ -1,0 +1,51 @@
+"""The ``tokenizer`` and ``init`` sections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from redwhale.core.recipe.fields import Bytes, Fraction, Section
+
+
+class Tokenizer(Section):
+    """Learn Korean tokens and merge them into the base vocabulary."""
+
+    existing: str | None = None
+    """Folder of a finished tokenizer to use in place of making one."""
+    method: Literal["continued"] = "continued"
+    """`continued`: go on with byte-pair merges from the base's own segmentation of the corpus."""
+    new_tokens: int = Field(default=17_072, ge=0)
+    """Tokens to add; 0 keeps the base vocabulary as it is."""
+    sample: Bytes = 64 * 10**6
+    """Text read for learning, shared over the Korean sources by size."""
+    syllable_coverage: Fraction = 0.9995
+    """Single syllables are added first, the most frequent ones, up to this share of all syllables."""
+    min_count: int = Field(default=5, ge=1)
+    """Fewest occurrences in the sample of a new token."""
+    max_chars: int = Field(default=16, ge=1, le=64)
+    """Most characters of a new token, the space mark not counted."""
+
+
+Initialisation = Literal["decompose-mean", "decompose-first", "mean"]
+
+
+class Init(Section):
+    """Give each new token a row in the embedding and in the head."""
+
+    existing: str | None = None
+    """Folder of a finished model 0 to use in place of making one."""
+    embedding: Initialisation = "decompose-mean"
+    """`decompose-mean`: mean of the base's rows of its verbatim decomposition (paper, section 3);
+    `decompose-first`: the first of those rows; `mean`: mean of all base rows."""
+    head: Initialisation = "decompose-mean"
+    """As `embedding`, from the rows of the head; a tied model follows `embedding`."""
+    pad_rows_to: int = Field(default=64, ge=1)
+    """Rows are padded to a multiple of this; padding rows hold the mean of all base rows."""
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Init:
+        if self.pad_rows_to & (self.pad_rows_to - 1):
+            raise ValueError(f"`pad_rows_to` must be a power of two, got {self.pad_rows_to}")
+        return self

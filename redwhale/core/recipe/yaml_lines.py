@@ -1,0 +1,104 @@
+"""Read YAML 1.2 scalars, strictly and safely, and remember the line of every key.
+
+PyYAML's own loader reads ``1e-4`` as text and ``on`` as true (YAML 1.1) and lets a later duplicate key
+win silently; here numbers are numbers, only ``true`` and ``false`` are booleans, duplicate keys, tags and
+merge keys are refused, and aliases are capped (an alias bomb ends at once).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import yaml
+
+from redwhale.core.errors import USAGE, RedwhaleError
+
+KeyPath = tuple[str | int, ...]
+MOST_NODES = 100_000
+_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that resolves no scalar by itself: all plain scalars arrive as text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+
+def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:
+    """Return the data and the line (from 1) of every key path; raise exit code 2 with ``name:line``."""
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise _bad(str(error.problem or error), name, line) from None
+    except yaml.YAMLError as error:
+        raise _bad(str(error).splitlines()[0], name, 1) from None
+    if root is None:
+        raise _bad("the file is empty", name, 1)
+    lines: dict[KeyPath, int] = {}
+    data = _Builder(name, lines).build(root, ())
+    return data, lines
+
+
+def _bad(what: str, name: str, line: int) -> RedwhaleError:
+    return RedwhaleError(what, where=f"{name}:{line}", exit_code=USAGE)
+
+
+class _Builder:
+    """Turns nodes into plain Python values, counting them."""
+
+    def __init__(self, name: str, lines: dict[KeyPath, int]) -> None:
+        self._name, self._lines, self._nodes = name, lines, 0
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
+        line = node.start_mark.line + 1
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise _bad(f"the file unfolds to more than {MOST_NODES:,} values (aliases?)", self._name, line)
+        if id(node) in self._open:
+            raise _bad("an alias contains itself", self._name, line)
+        if node.tag not in _TAGS:
+            raise _bad(f"the tag {node.tag!r} is not allowed", self._name, line)
+        self._lines.setdefault(path, line)
+        if isinstance(node, yaml.ScalarNode):
+            return scalar(node.value) if node.style is None else node.value
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(child, (*path, i)) for i, child in enumerate(node.value)]
+            return self._mapping(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _TAGS:
+                raise _bad("a key must be plain text", self._name, line)
+            key = key_node.value
+            if key == "<<":
+                raise _bad("merge keys (<<) are not allowed; write the keys out", self._name, line)
+            if key in result:
+                raise _bad(f"the key {key!r} stands twice in one mapping", self._name, line)
+            self._lines[(*path, key)] = line
+            result[key] = self.build(value_node, (*path, key))
+        return result
+
+
+def scalar(text: str) -> Any:
+    """Return the value of a plain scalar: null, boolean, integer, float, else the text itself."""
+    if text in ("", "~", "null"):
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text.replace("_", ""))
+    if _FLOAT.fullmatch(text):
+        return float(text.replace("_", ""))
+    return text

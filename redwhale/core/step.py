@@ -1,0 +1,210 @@
+"""Run one step under the protocol that every artifact shares: skip, resume, refuse or make."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redwhale.core import artifact
+from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
+from redwhale.core.console import Console
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.publish import LOCK_NAME, clean_temporaries, fault, locked, make_folder, write_json
+
+BEGUN_NAME = "begun.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a step reads, writes and depends on, known before anything heavy is loaded.
+
+    ``fields`` are the recipe fields that change the output bytes; ``algorithm`` is raised by hand
+    when the step's output for equal fields and inputs changes. ``command`` makes it again.
+    """
+
+    step: str
+    command: str
+    folder: Path
+    inputs: tuple[Input, ...]
+    fields: dict[str, Any]
+    algorithm: int
+
+
+@dataclass
+class Built:
+    """What a step's build returns: its output files and the numbers for the manifest."""
+
+    outputs: list[Path]
+    counts: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    gates: list[GateRecord] = field(default_factory=list)
+
+
+def produce(
+    plan: Plan, build: Callable[[], Built], *, console: Console, fresh: bool = False, verify: bool = False
+) -> Manifest:
+    """Return the plan's artifact, building it only where that is not done.
+
+    Unchanged: says so. Interrupted with the same identity: ``build`` runs in the folder as it was
+    left. Changed fields or inputs: raises with the difference unless ``fresh``. The manifest is
+    written last.
+    """
+    make_folder(plan.folder)
+    with locked(plan.folder):
+        if fresh:
+            _empty(plan.folder)
+        finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
+        inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())
+        identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
+        if finished:
+            if finished.identity != identity:
+                raise _changed(plan, _differences(finished.fields, plan.fields, finished.inputs, inputs))
+            artifact.check_outputs(plan.folder, finished, rehash=verify)
+            (plan.folder / BEGUN_NAME).unlink(missing_ok=True)  # left by a kill just after the manifest
+            console.note(f"{plan.step}: unchanged ({plan.folder})")
+            return finished
+        _begin(plan, identity, inputs)
+        clean_temporaries(plan.folder)
+        console.log_to(plan.folder / "log.txt")
+        started, started_cpu = time.perf_counter(), time.process_time()
+        built = build()
+        fault(f"{plan.step}.before_manifest")
+        manifest = Manifest(
+            step=plan.step,
+            algorithm=plan.algorithm,
+            identity=identity,
+            fields=plan.fields,
+            inputs=inputs,
+            outputs=[artifact.record_file(path, relative_to=plan.folder) for path in sorted(built.outputs)],
+            counts=built.counts,
+            metrics=built.metrics,
+            gates=built.gates,
+            timings={
+                "wall_seconds": round(time.perf_counter() - started, 3),
+                "cpu_seconds": round(time.process_time() - started_cpu, 3),
+            },
+            environment=artifact.environment(),
+        )
+        artifact.write_manifest(plan.folder, manifest)
+        (plan.folder / BEGUN_NAME).unlink(missing_ok=True)
+        for gate in manifest.gates:
+            if gate.breached:
+                console.warn(f"{plan.step}: {gate.name} is {gate.value:.4g}, above the gate {gate.above:.4g}")
+        return manifest
+
+
+def state_of(plan: Plan) -> tuple[str, list[str]]:
+    """Return ``done``, ``changed``, ``interrupted``, ``absent`` or ``waiting`` (inputs missing), and what differs."""
+    finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
+    try:
+        inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())
+    except RedwhaleError as error:
+        return ("changed" if finished else "waiting"), [str(error)]
+    identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
+    if finished:
+        same = finished.identity == identity
+        return (
+            ("done", []) if same else ("changed", _differences(finished.fields, plan.fields, finished.inputs, inputs))
+        )
+    begun = _read_begun(plan.folder)
+    if begun is None:
+        return "absent", []
+    if begun.identity == identity:
+        return "interrupted", []
+    return "changed", _differences(begun.fields, plan.fields, begun.inputs, inputs)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    identity: str
+    fields: dict[str, Any]
+    inputs: list[InputRecord]
+
+
+def _read_begun(folder: Path) -> _Begun | None:
+    path = folder / BEGUN_NAME
+    if not path.is_file():
+        return None
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    return _Begun(raw["identity"], raw["fields"], [InputRecord.model_validate(record) for record in raw["inputs"]])
+
+
+def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
+    """Mark the folder as begun, or check that an interrupted run is the same one."""
+    if begun := _read_begun(plan.folder):
+        if begun.identity != identity:
+            raise _changed(plan, _differences(begun.fields, plan.fields, begun.inputs, inputs))
+        return
+    foreign = [
+        p.name
+        for p in plan.folder.iterdir()
+        if p.name not in (LOCK_NAME, "log.txt", BEGUN_NAME) and not p.name.startswith(".tmp-")
+    ]
+    if foreign:
+        raise RedwhaleError(
+            f"the folder holds files that are not this step's ({', '.join(sorted(foreign)[:3])})",
+            where=str(plan.folder),
+            fix="choose another `workdir`, or discard them with --fresh",
+            exit_code=USAGE,
+        )
+    write_json(
+        plan.folder / BEGUN_NAME,
+        {
+            "identity": identity,
+            "fields": plan.fields,
+            "inputs": [r.model_dump(mode="json") for r in inputs],
+        },
+    )
+
+
+def _empty(folder: Path) -> None:
+    """Discard what stands in ``folder``, the manifest first so that no half artifact looks whole."""
+    (folder / artifact.MANIFEST_NAME).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.name == LOCK_NAME:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _differences(
+    old_fields: dict[str, Any], fields: dict[str, Any], old_inputs: list[InputRecord], inputs: list[InputRecord]
+) -> list[str]:
+    differences = field_differences(old_fields, fields)
+    before = {r.role: r.digest for r in old_inputs}
+    after = {r.role: r.digest for r in inputs}
+    for role in sorted(before.keys() | after.keys()):
+        if before.get(role) != after.get(role):
+            state = "new" if role not in before else "gone" if role not in after else "changed"
+            differences.append(f"input {role} {state}")
+    return differences or ["the step's algorithm"]
+
+
+def _changed(plan: Plan, differences: list[str]) -> RedwhaleError:
+    shown = "; ".join(differences[:5])
+    if len(differences) > 5:
+        shown += f"; and {len(differences) - 5} more"
+    return RedwhaleError(
+        f"{plan.step} was made from other settings: {shown}",
+        where=str(plan.folder),
+        fix=f"make it again with `{plan.command} --fresh`, or choose another `workdir`",
+        exit_code=USAGE,
+    )
+
+
+def field_differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Name every field that differs, as ``key: old -> new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in field_differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]

@@ -1,0 +1,37 @@
+"""stdout is data, stderr is progress; secrets never reach either."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from redwhale.core.console import Console, duration, quantity, redact
+
+
+def test_json_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(json_output=True)
+    console.note("working")
+    console.table("t", ["a"], [[1]])
+    console.result("x", {"값": 1})
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"schema": 1, "command": "x", "값": 1}
+    assert captured.err == "working\n"
+
+
+def test_quiet_keeps_warnings_and_the_log_has_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(quiet=True)
+    console.log_to(tmp_path / "log.txt")
+    console.note("n")
+    console.warn("w")
+    assert capsys.readouterr().err == "warning: w\n"
+    assert [line.split(" ", 1)[1] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["n", "warning: w"]
+
+
+def test_secrets_are_redacted() -> None:
+    assert "hf_" not in redact("using hf_abcdefghijklmnop now")
+    assert redact("api_key=sesame other") == "[redacted] other"
+
+
+def test_durations_and_quantities() -> None:
+    assert [duration(s) for s in (42, 185, 7805)] == ["42s", "3m05s", "2h10m"]
+    assert [quantity(v) for v in (0.5, 999, 1234, 3.4e6, 2e9)] == ["0.5", "999", "1.23k", "3.4M", "2B"]

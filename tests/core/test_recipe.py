@@ -1,0 +1,162 @@
+"""Recipes: every fault at once, with its line and the nearest right key; nothing silently ignored."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from redwhale.core.errors import RedwhaleError
+from redwhale.core.recipe import presets
+from redwhale.core.recipe.load import load_recipe, load_with_origins
+from redwhale.core.recipe.render import render_resolved
+from redwhale.core.recipe.yaml_lines import read_yaml, scalar
+
+GOOD = """\
+version: 1
+workdir: run
+preprocess:
+  sources:
+    - {name: news, language: ko, path: data/*.jsonl}
+  held_out: {fraction: 0.5%}
+tokenizer: {new_tokens: 100, sample: 4MB}
+pretrain:
+  sequence_length: 128
+  batch_tokens: 1k
+  stages:
+    - {name: a, train: {layers: [3, 1, 1]}, tokens: 2B, learning_rate: 2e-4}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "redwhale.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(folder: Path, text: str, *changes: str) -> list[str]:
+    with pytest.raises(RedwhaleError) as caught:
+        load_recipe(write(folder, text), changes)
+    assert caught.value.exit_code == 2
+    return [str(error).replace(str(folder) + "/", "") for error in (caught.value, *caught.value.others)]
+
+
+def test_values_as_people_write_them(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert recipe.preprocess.held_out.fraction == 0.005
+    assert recipe.tokenizer.sample == 4_000_000
+    assert recipe.pretrain.batch_tokens == 1000
+    assert recipe.pretrain.stages[0].tokens == 2_000_000_000
+    assert recipe.pretrain.stages[0].learning_rate == 2e-4
+    assert recipe.pretrain.stages[0].train.layers == [1, 3]
+    assert recipe.root == tmp_path / "run"
+
+
+def test_all_faults_at_once_with_lines_and_suggestions(tmp_path: Path) -> None:
+    text = GOOD.replace("language: ko", "langage: ko").replace("sample: 4MB", 'new_token: 3, sample: "many"')
+    text = text.replace("learning_rate: 2e-4", 'learning_rate: "2e-4"')
+    assert faults(tmp_path, text) == [
+        "redwhale.yaml:5: preprocess.sources.0.language: the key `language` is missing; add it",
+        "redwhale.yaml:5: preprocess.sources.0.langage: unknown key `langage`; did you mean `language`?",
+        "redwhale.yaml:7: tokenizer.sample: expected a size such as 256MiB or 4GB, got 'many'",
+        "redwhale.yaml:7: tokenizer.new_token: unknown key `new_token`; did you mean `new_tokens`?",
+        "redwhale.yaml:12: pretrain.stages.0.learning_rate: Input should be a valid number, got '2e-4'; "
+        "write the number without quotes",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\nb: 2\na: 3", "f:3: the key 'a' stands twice in one mapping"),
+        ("a: !!python/object/apply:os.system [ls]", "is not allowed"),
+        ("a: &x [*x]", "an alias contains itself"),
+        ("\ta: 1", "f:1: found character '\\t'"),
+        ("a: {<<: {b: 1}}", "merge keys"),
+        ("? [1, 2]\n: 3", "a key must be plain text"),
+        ("", "the file is empty"),
+    ],
+)
+def test_yaml_attacks_and_slips_are_refused(text: str, expected: str) -> None:
+    with pytest.raises(RedwhaleError) as caught:
+        read_yaml(text, "f")
+    assert expected in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_alias_bomb_ends_at_once() -> None:
+    bomb = "x: &a0 [1,1,1,1,1,1,1,1,1,1]\n" + "\n".join(
+        f"x{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)
+    )
+    started = time.perf_counter()
+    with pytest.raises(RedwhaleError, match="unfolds to more than"):
+        read_yaml(bomb, "f")
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("on", "on"), ("no", "no"), ("true", True), ("0x10", "0x10"), ("1_000", 1000), ("~", None),
+     ("2B", "2B"), (".5", 0.5), ("5.", 5.0), ("1.2.3", "1.2.3"), ("", None)],
+)  # fmt: skip
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
+    assert scalar(text) == value
+    assert type(scalar(text)) is type(value)
+
+
+def test_set_changes_a_key_and_says_so_in_errors(tmp_path: Path) -> None:
+    recipe, origins = load_with_origins(write(tmp_path, GOOD), ["pretrain.stages.0.tokens=5M", "seed=7"])
+    assert recipe.pretrain.stages[0].tokens == 5_000_000
+    assert recipe.seed == 7
+    assert origins[("seed",)] == "--set seed=7"
+    assert "tokens: 5000000  # --set pretrain.stages.0.tokens=5M" in render_resolved(recipe, origins)
+    assert "sequence_length: 128  # " in render_resolved(recipe, origins)
+    assert faults(tmp_path, GOOD, "pretrain.stages.4.tokens=5M") == [
+        "--set: there is no 'pretrain.stages.4.tokens' to set"
+    ]
+    assert faults(tmp_path, GOOD, "sed=7") == ["--set sed=7: sed: unknown key `sed`; did you mean `seed`?"]
+
+
+def test_rules_across_keys(tmp_path: Path) -> None:
+    assert "the stage trains nothing" in faults(tmp_path, GOOD.replace("{layers: [3, 1, 1]}", "{}"))[0]
+    assert "exclude each other" in faults(tmp_path, GOOD.replace("[3, 1, 1]", "odd, lora: {rank: 2}"))[0]
+    assert "below one sequence" in faults(tmp_path, GOOD.replace("1k", "100"))[0]
+    text = GOOD.replace("  batch_tokens", "  mixture: {wiki: 1}\n  batch_tokens")
+    assert "the mixture names wiki, which is no source" in faults(tmp_path, text)[0]
+    text = GOOD.replace("  sources:", "  existing: x\n  sources:")
+    assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
+
+
+def test_missing_recipe_and_missing_section(tmp_path: Path) -> None:
+    with pytest.raises(RedwhaleError, match="there is no recipe here"):
+        load_recipe(tmp_path / "none.yaml")
+    with pytest.raises(RedwhaleError, match="no section `init`"):
+        load_recipe(write(tmp_path, GOOD)).need("init")
+
+
+def test_stage_is_found_by_number_and_name(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert recipe.stage_index("1") == recipe.stage_index("a") == 0
+    with pytest.raises(RedwhaleError, match=r"no stage '2'.*stages: 1 \(a\)"):
+        recipe.stage_index("2")
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_presets_are_complete_and_equal_to_configs(name: str, tmp_path: Path) -> None:
+    text = presets.preset_text(name)
+    config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
+    assert config.read_text(encoding="utf-8") == text, "run `make docs`"
+    recipe = load_recipe(write(tmp_path, text))
+    written, _ = read_yaml(text, name)
+    for section in ("preprocess", "tokenizer", "init", "pretrain", "evaluate"):
+        if getattr(recipe, section) is None:
+            continue
+        fields = set(type(getattr(recipe, section)).model_fields) - {"existing"}
+        assert fields <= set(written[section]), section
+
+
+def test_new_refuses_to_overwrite(tmp_path: Path) -> None:
+    presets.write_preset("demo", tmp_path / "a.yaml")
+    with pytest.raises(RedwhaleError, match="the file exists"):
+        presets.write_preset("demo", tmp_path / "a.yaml")
+    with pytest.raises(RedwhaleError, match="there is no preset"):
+        presets.preset_text("dmeo")

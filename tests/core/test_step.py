@@ -1,0 +1,189 @@
+"""The protocol of every step: skip, resume, refuse; nothing half-written under a final name."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from redwhale.core import artifact
+from redwhale.core.artifact import GateRecord, Input
+from redwhale.core.console import Console
+from redwhale.core.errors import RedwhaleError
+from redwhale.core.publish import atomic_file, atomic_folder, locked, make_folder, write_bytes
+from redwhale.core.step import Built, Plan, field_differences, produce, state_of
+
+QUIET = Console(quiet=True)
+
+
+def plan_for(folder: Path, source: Path, **fields: object) -> Plan:
+    return Plan("copy", "redwhale copy", folder, (Input("source", source),), dict(fields), algorithm=1)
+
+
+def copy_step(plan: Plan, source: Path, calls: list[str]):
+    def build() -> Built:
+        calls.append("built")
+        write_bytes(plan.folder / "out.txt", source.read_bytes())
+        return Built([plan.folder / "out.txt"], counts={"bytes": source.stat().st_size})
+
+    return build
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.txt"
+    path.write_text("고래", encoding="utf-8")
+    return path
+
+
+def test_unchanged_is_skipped_and_changed_is_refused(tmp_path: Path, source: Path) -> None:
+    calls: list[str] = []
+    plan = plan_for(tmp_path / "a", source, size=1)
+    assert state_of(plan) == ("absent", [])
+    first = produce(plan, copy_step(plan, source, calls), console=QUIET)
+    again = produce(plan, copy_step(plan, source, calls), console=QUIET)
+    assert calls == ["built"] and again == first and first.counts == {"bytes": 6}
+    assert state_of(plan) == ("done", [])
+
+    other = plan_for(tmp_path / "a", source, size=2)
+    assert state_of(other) == ("changed", ["size: 1 -> 2"])
+    with pytest.raises(RedwhaleError, match=r"made from other settings: size: 1 -> 2.*--fresh") as caught:
+        produce(other, copy_step(other, source, calls), console=QUIET)
+    assert caught.value.exit_code == 2
+    source.write_text("새 고래", encoding="utf-8")
+    with pytest.raises(RedwhaleError, match="input source changed"):
+        produce(plan, copy_step(plan, source, calls), console=QUIET)
+    fresh = produce(plan, copy_step(plan, source, calls), console=QUIET, fresh=True)
+    assert fresh.digest != first.digest and calls == ["built", "built"]
+
+
+def test_a_touched_input_of_equal_content_stays_unchanged(tmp_path: Path, source: Path) -> None:
+    calls: list[str] = []
+    plan = plan_for(tmp_path / "a", source)
+    produce(plan, copy_step(plan, source, calls), console=QUIET)
+    os.utime(source, (1, 1))
+    produce(plan, copy_step(plan, source, calls), console=QUIET)
+    assert calls == ["built"]
+
+
+def test_missing_and_damaged_outputs_are_named(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    produce(plan, copy_step(plan, source, []), console=QUIET)
+    output = plan.folder / "out.txt"
+    stat = output.stat()
+    output.write_bytes(b"\xff" * 6)
+    os.utime(output, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    produce(plan, copy_step(plan, source, []), console=QUIET)  # size and time are equal: only --verify sees it
+    with pytest.raises(RedwhaleError, match=r"out\.txt: a file of a finished result has changed"):
+        produce(plan, copy_step(plan, source, []), console=QUIET, verify=True)
+    output.unlink()
+    with pytest.raises(RedwhaleError, match=r"out\.txt: a file of a finished result is missing"):
+        produce(plan, copy_step(plan, source, []), console=QUIET)
+
+
+def test_missing_input_names_the_role(tmp_path: Path) -> None:
+    plan = plan_for(tmp_path / "a", tmp_path / "gone.txt")
+    assert state_of(plan)[0] == "waiting"
+    with pytest.raises(RedwhaleError, match=r"source: .*gone\.txt: the file does not exist") as caught:
+        produce(plan, lambda: Built([]), console=QUIET)
+    assert caught.value.exit_code == 2
+
+
+def test_foreign_files_are_not_overwritten(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    plan.folder.mkdir()
+    (plan.folder / "thesis.txt").write_text("mine")
+    with pytest.raises(RedwhaleError, match=r"files that are not this step's \(thesis\.txt\)"):
+        produce(plan, copy_step(plan, source, []), console=QUIET)
+    assert (plan.folder / "thesis.txt").read_text() == "mine"
+
+
+def test_gates_are_recorded_and_stop(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    gate = GateRecord(name="bad_records", value=0.2, above=0.1, do="stop", breached=True)
+    manifest = produce(plan, lambda: Built([], gates=[gate]), console=QUIET)
+    assert manifest.stopped_by_gate and artifact.read_manifest(plan.folder).stopped_by_gate
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.core.test_step import *
+source, folder = Path(sys.argv[1]) / "in.txt", Path(sys.argv[1]) / "a"
+plan = plan_for(folder, source)
+produce(plan, copy_step(plan, source, []), console=QUIET)
+"""
+
+
+@pytest.mark.parametrize("point", ["publish.before_rename", "publish.after_rename", "copy.before_manifest"])
+@pytest.mark.parametrize("passage", [1, 2, 3])
+def test_killed_anywhere_the_same_command_ends_in_the_same_digest(
+    tmp_path: Path, source: Path, point: str, passage: int
+) -> None:
+    straight = plan_for(tmp_path / "straight", source)
+    expected = produce(straight, copy_step(straight, source, []), console=QUIET).digest
+    repository = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", CHILD, str(tmp_path), repository]
+    environment = {**os.environ, "REDWHALE_FAULT": f"{point}:kill@{passage}"}
+    killed = subprocess.run(command, env=environment, capture_output=True)
+    plan = plan_for(tmp_path / "a", source)
+    if killed.returncode == 0:
+        assert point == "copy.before_manifest" and passage > 1
+    else:
+        assert killed.returncode == -9
+        assert not any(p.name == "out.txt" and p.read_bytes() != source.read_bytes() for p in plan.folder.iterdir())
+    manifest = produce(plan, copy_step(plan, source, []), console=QUIET)
+    assert manifest.digest == expected
+    assert sorted(p.name for p in plan.folder.iterdir()) in (
+        ["log.txt", "manifest.json", "out.txt"], ["manifest.json", "out.txt"])  # fmt: skip
+
+
+def test_atomic_file_leaves_nothing_on_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), atomic_file(tmp_path / "x") as temporary:
+        temporary.write_text("half")
+        raise ValueError
+    with pytest.raises(ValueError), atomic_folder(tmp_path / "y") as temporary:
+        (temporary / "z").write_text("half")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_live_lock_names_its_holder_and_a_dead_one_is_taken(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(RedwhaleError, match=f"process {os.getpid()} on .* is working") as caught,
+        locked(tmp_path),
+    ):
+        pass
+    assert caught.value.exit_code == 2
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    import socket
+
+    (tmp_path / ".lock").write_text(json.dumps({"pid": int(dead.stdout), "host": socket.gethostname()}))
+    with locked(tmp_path):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(RedwhaleError, match="cannot be created") as caught:
+        make_folder(tmp_path / "a" / "b")
+    assert caught.value.exit_code == 2
+
+
+def test_a_newer_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
+    with pytest.raises(RedwhaleError, match="schema 99, newer than"):
+        artifact.read_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(RedwhaleError, match="the manifest is damaged"):
+        artifact.read_manifest(tmp_path)
+
+
+def test_field_differences_name_paths() -> None:
+    assert field_differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == [
+        "a.c: 2 -> 3", "a.d: None -> 4"]  # fmt: skip
