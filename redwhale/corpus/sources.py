@@ -1,0 +1,110 @@
+"""Find the files of each source and tell their formats."""
+
+from __future__ import annotations
+
+import glob
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.corpus import Source
+from redwhale.core.recipe.recipe import Recipe
+
+COMPRESSIONS = (".gz", ".zst", ".bz2")
+_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".arrow": "datasets"}
+_DATASET_STATE = "state.json"
+_DATASET_SPLITS = "dataset_dict.json"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file: ``name`` is relative to its source and stable when the folder moves; ``format`` is resolved."""
+
+    path: Path
+    name: str
+    format: str
+    compression: str
+
+    @property
+    def stem(self) -> str:
+        """Return the name without its endings, for the ids of records that have none."""
+        base = self.name.removesuffix(self.compression)
+        return str(PurePosixPath(base).with_suffix(""))
+
+
+def source_files(recipe: Recipe, source: Source, index: int) -> list[SourceFile]:
+    """Return the files of ``source`` sorted by relative name.
+
+    Raises exit code 2 naming the source and its pattern where nothing matches or a format is unknown.
+    """
+    where = f"{recipe.file}: preprocess.sources.{index}.path"
+    root, paths = _matches(recipe.path(source.path))
+    if not paths:
+        raise RedwhaleError(
+            f"source {source.name}: no file matches {source.path!r}",
+            where=where,
+            fix="mend the path; it is relative to the recipe",
+            exit_code=USAGE,
+        )
+    if len(paths) == 1 and paths[0].is_dir():
+        return _dataset_files(paths[0], source, where)
+    files = [_classify(path, path.relative_to(root).as_posix(), source, where) for path in paths if path.is_file()]
+    if not files:
+        raise RedwhaleError(f"source {source.name}: {source.path!r} matches only folders", where=where, exit_code=USAGE)
+    return sorted(files, key=lambda file: file.name)
+
+
+def _matches(path: Path) -> tuple[Path, list[Path]]:
+    """Return the longest part of the path without a pattern, and what matches below it."""
+    if path.exists():
+        return path.parent, [path]
+    root = path
+    while glob.has_magic(str(root)):
+        root = root.parent
+    return root, list(root.glob(str(path.relative_to(root)))) if root != path else []
+
+
+def _classify(path: Path, name: str, source: Source, where: str) -> SourceFile:
+    compression = path.suffix if path.suffix in COMPRESSIONS else ""
+    ending = Path(path.name.removesuffix(compression)).suffix
+    wanted = _ENDINGS.get(ending) if source.format == "auto" else source.format
+    if wanted is None or (compression and wanted in ("parquet", "datasets")):
+        known = " ".join(_ENDINGS)
+        raise RedwhaleError(
+            f"source {source.name}: the format of {name} is not known by its ending",
+            where=where,
+            fix=f"give `format:`; endings known: {known}, text also with {' '.join(COMPRESSIONS)}",
+            exit_code=USAGE,
+        )
+    return SourceFile(path, name, wanted, compression)
+
+
+def _dataset_files(folder: Path, source: Source, where: str) -> list[SourceFile]:
+    """List the Arrow files that a folder of ``Dataset.save_to_disk`` names in its ``state.json``."""
+    if (folder / _DATASET_SPLITS).is_file():
+        splits = json.loads((folder / _DATASET_SPLITS).read_text(encoding="utf-8")).get("splits", [])
+        raise RedwhaleError(
+            f"source {source.name}: the folder holds several splits ({', '.join(splits)})",
+            where=where,
+            fix=f"name one, such as {source.path.rstrip('/')}/{splits[0] if splits else 'train'}",
+            exit_code=USAGE,
+        )
+    try:
+        state = json.loads((folder / _DATASET_STATE).read_text(encoding="utf-8"))
+        names = [record["filename"] for record in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RedwhaleError(
+            f"source {source.name}: {source.path!r} is a folder, and no saved `datasets` set ({_DATASET_STATE})",
+            where=where,
+            fix="give a pattern such as folder/*.jsonl",
+            exit_code=USAGE,
+        ) from None
+    for name in names:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise RedwhaleError(
+                f"source {source.name}: {_DATASET_STATE} names {name!r}, which is not in the folder",
+                where=where,
+                exit_code=USAGE,
+            )
+    return [SourceFile(folder / name, name, "datasets", "") for name in sorted(names)]

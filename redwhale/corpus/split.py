@@ -1,0 +1,27 @@
+"""Choose the held-out documents of a source by a hash of their text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from redwhale.core.recipe.corpus import HeldOut
+
+MIN_DOCUMENTS = 20
+
+
+def held_out_mask(hashes: np.ndarray, held_out: HeldOut) -> np.ndarray:
+    """Return which documents are held out: (n,) bool from (n,) uint64 hashes of their texts.
+
+    A document is held out where its hash lies in the lowest ``fraction`` of the range, so adding documents
+    moves no other one across, and equal texts always go together. At most ``at_most`` documents, those
+    with the lowest hashes; at least one where the source has 20 documents or more and a fraction above 0.
+    """
+    count = len(hashes)
+    if not count or not held_out.fraction or not held_out.at_most:
+        return np.zeros(count, dtype=bool)
+    different, occurrences = np.unique(hashes, return_counts=True)
+    limit = np.uint64(min(int(held_out.fraction * 2.0**64), 2**64 - 1))
+    chosen = (different <= limit) & (np.cumsum(occurrences) <= held_out.at_most)
+    if not chosen.any() and count >= MIN_DOCUMENTS:
+        chosen[0] = True
+    return np.isin(hashes, different[chosen])

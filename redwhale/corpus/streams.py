@@ -1,0 +1,174 @@
+"""Bytes of a text file, plain or compressed, block by block and line by line, in bounded memory."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+_BLOCK_BYTES = 1 << 18
+# One input piece of this size expands to 32 MiB at the very most (runs of 128 KiB from 4 bytes).
+_ZSTD_INPUT_BYTES = 1 << 10
+# What a faulty check at the end of a bzip2 file can cost.
+_BZ2_BLOCK_BYTES = 1 << 14
+_BOM = b"\xef\xbb\xbf"
+EXCERPT_BYTES = 8192
+
+
+@dataclass
+class Position:
+    """How many bytes of the file as stored have been read; for progress."""
+
+    done: int = 0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A record that could not be read: reason, detail and the beginning of its bytes."""
+
+    reason: str
+    detail: str
+    excerpt: bytes = b""
+    size: int = 0
+
+
+class DamagedStreamError(Exception):
+    """A compressed file ends too early or fails its check; what came before is good."""
+
+
+def blocks(path: Path, compression: str, position: Position) -> Iterator[bytes]:
+    """Yield the decompressed bytes of a file; raise DamagedStreamError after the last good ones."""
+    with path.open("rb") as raw:
+        if compression and path.stat().st_size == 0:
+            raise DamagedStreamError("the compressed file is empty")
+        chunks = _zstd_blocks(raw) if compression == ".zst" else _plain_blocks(raw, compression)
+        for chunk in chunks:
+            position.done = raw.tell()
+            yield chunk
+
+
+def _plain_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
+    """Read plain, gzip or bzip2; ``read1`` hands out what is good before it raises."""
+    stream: gzip.GzipFile | bz2.BZ2File | BinaryIO = raw
+    size = _BLOCK_BYTES
+    if compression == ".gz":
+        stream = gzip.GzipFile(fileobj=raw)
+    elif compression == ".bz2":
+        stream, size = bz2.BZ2File(raw), _BZ2_BLOCK_BYTES
+    while True:
+        try:
+            chunk = stream.read1(size) if compression else stream.read(size)  # type: ignore[union-attr]
+        except (EOFError, OSError, zlib.error) as error:
+            if not compression:
+                raise
+            raise DamagedStreamError(str(error)) from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def _zstd_blocks(raw: BinaryIO) -> Iterator[bytes]:
+    """Read zstandard frames; its own stream reader would take a truncated frame for a whole one."""
+    stream, frame_start, handed_out = zstandard.ZstdDecompressor().decompressobj(), 0, 0
+    inside = False
+    while piece := raw.read(_ZSTD_INPUT_BYTES):
+        while piece:
+            try:
+                chunk = stream.decompress(piece)
+            except zstandard.ZstdError as error:
+                end = raw.tell()
+                yield from _zstd_rest(raw, frame_start, end, handed_out)
+                raise DamagedStreamError(str(error)) from None
+            handed_out += len(chunk)
+            if chunk:
+                yield chunk
+            inside, piece = not stream.eof, stream.unused_data if stream.eof else b""
+            if not inside:
+                stream = zstandard.ZstdDecompressor().decompressobj()
+                frame_start, handed_out = raw.tell() - len(piece), 0
+    if inside:
+        raise DamagedStreamError("the compressed file ends before its last frame does")
+
+
+def _zstd_rest(raw: BinaryIO, start: int, end: int, handed_out: int) -> Iterator[bytes]:
+    """Decode a faulty frame again, its last piece byte by byte, for what an error kept back."""
+    raw.seek(start)
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    while (position := raw.tell()) < end:
+        whole = max(0, end - position - _ZSTD_INPUT_BYTES)
+        try:
+            chunk = stream.decompress(raw.read(min(whole, _ZSTD_INPUT_BYTES) or 1))
+        except zstandard.ZstdError:
+            return
+        if len(chunk) > handed_out:
+            yield chunk[handed_out:]
+        handed_out = max(0, handed_out - len(chunk))
+
+
+def lines(path: Path, compression: str, position: Position, *, limit: int) -> Iterator[bytes | Fault]:
+    """Yield each line without its end; a line over ``limit`` bytes or cut by damage is a Fault.
+
+    Never holds more than ``limit`` bytes and one block. A byte order mark at the beginning goes.
+    """
+    held: list[bytes] = []
+    size, first = 0, True
+    try:
+        for block in blocks(path, compression, position):
+            if first:
+                block, first = block.removeprefix(_BOM), False
+            start = 0
+            while (end := block.find(b"\n", start)) >= 0:
+                yield _line(held, size, block[start:end], limit)
+                held, size, start = [], 0, end + 1
+            size += len(block) - start
+            if size <= limit:
+                held.append(block[start:])
+            elif len(held) != 1 or len(held[0]) > EXCERPT_BYTES:
+                held = [b"".join([*held, block[start : start + EXCERPT_BYTES]])[:EXCERPT_BYTES]]
+    except DamagedStreamError as damage:
+        yield Fault("truncated_file", str(damage), b"".join(held)[:EXCERPT_BYTES], size)
+        return
+    if size:
+        yield _line(held, size, b"", limit)
+
+
+def _line(held: list[bytes], size: int, last: bytes, limit: int) -> bytes | Fault:
+    size += len(last)
+    if size > limit:
+        excerpt = b"".join([*held, last[:EXCERPT_BYTES]])[:EXCERPT_BYTES]
+        return Fault("too_large", f"{size} bytes, most {limit}", excerpt, size)
+    line = b"".join([*held, last]) if held else last
+    return line.removesuffix(b"\r")
+
+
+def documents(path: Path, compression: str, position: Position, *, limit: int, unit: str) -> Iterator[bytes | Fault]:
+    """Yield the documents of a txt file: each ``line``, ``paragraph`` between blank lines, or the ``file``."""
+    source = lines(path, compression, position, limit=limit)
+    if unit == "line":
+        yield from (line for line in source if isinstance(line, Fault) or line.strip())
+        return
+    held: list[bytes] = []
+    size = 0
+    fault: Fault | None = None
+    for line in source:
+        if isinstance(line, Fault):
+            fault = fault or Fault(line.reason, line.detail, b"\n".join([*held, line.excerpt]), size + line.size)
+            held = []
+        elif line.strip() or unit == "file":
+            size += len(line) + 1
+            if fault is None and size > limit:
+                fault = Fault("too_large", f"more than {limit} bytes", b"\n".join(held)[:EXCERPT_BYTES], size)
+                held = []
+            if fault is None:
+                held.append(line)
+        elif held or fault:
+            yield fault or b"\n".join(held)
+            held, size, fault = [], 0, None
+    if fault or b"".join(held).strip():
+        yield fault or b"\n".join(held)
