@@ -1,0 +1,1 @@
+"""The ``train-tokenizer`` step: learn Korean tokens and merge them into the base vocabulary."""

@@ -1,0 +1,127 @@
+"""The ``train-tokenizer`` step: corpus and base tokenizer to an extended tokenizer.
+
+A text without Hangul keeps its tokens exactly; that and the other guarantees are checked on every run.
+"""
+
+from __future__ import annotations
+
+from redwhale.core import artifact
+from redwhale.core.artifact import Input, Manifest
+from redwhale.core.base import base_folder
+from redwhale.core.console import Console
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.recipe.vocabulary import Tokenizer as Settings
+from redwhale.core.step import Built, Plan, produce
+from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
+
+STEP = "train-tokenizer"
+ALGORITHM = 1
+HELD_OUT_DOCUMENTS = 500
+"""Most held-out documents per source that the tokenizer is checked and measured on."""
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Return what train-tokenizer reads and writes; a hub base must be fetched already."""
+    settings: Settings = recipe.need("tokenizer")
+    files = tokenizer_files(base_folder(recipe, fetch=False))
+    return Plan(
+        step=STEP,
+        command=f"redwhale train-tokenizer -c {recipe.file}",
+        folder=recipe.tokenizer_folder,
+        inputs=(Input("corpus", recipe.corpus_folder), *(Input(f"base {path.name}", path) for path in files)),
+        fields=settings.model_dump(exclude={"existing"}),
+        algorithm=ALGORITHM,
+    )
+
+
+def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
+    """Make the tokenizer, or say that it is done; an ``existing`` one is checked instead."""
+    settings: Settings = recipe.need("tokenizer")
+    if settings.existing is not None:
+        return check_existing(recipe, verify=verify)
+    artifact.read_manifest(recipe.corpus_folder)
+    base_folder(recipe)
+    steps = plan(recipe)
+    return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
+
+
+def build(recipe: Recipe, settings: Settings, console: Console) -> Built:
+    """Learn, write, prove and measure."""
+    from redwhale.corpus.reader import held_out_texts
+    from redwhale.tokenizer.base import JSON_NAME, read_document, tokenizer_of
+    from redwhale.tokenizer.compare import compare
+    from redwhale.tokenizer.extend import write_extension
+    from redwhale.tokenizer.verify import verify_extension
+
+    folder = recipe.tokenizer_folder
+    base = read_base(base_folder(recipe, fetch=False))
+    for note in base.notes:
+        console.note(f"{STEP}: {note}")
+    pieces, counts = learn_pieces(recipe, base, settings, console)
+    outputs = write_extension(base, pieces, folder)
+    held_out = held_out_texts(recipe.corpus_folder, documents=HELD_OUT_DOCUMENTS)
+    verification = verify_extension(base, folder, held_out)
+    text = compare(base, tokenizer_of(read_document(folder / JSON_NAME)), held_out)
+    _say(text, console)
+    return Built(outputs=outputs, counts=counts, metrics={"verification": verification} | text)
+
+
+def learn_pieces(
+    recipe: Recipe, base: BaseTokenizer, settings: Settings, console: Console
+) -> tuple[list[str], dict[str, object]]:
+    """Learn the new pieces; return them with the counts for the manifest, and warn where there are fewer."""
+    counts: dict[str, object] = {"family": base.family, "base_tokens": base.tokens, "asked": settings.new_tokens}
+    if settings.new_tokens == 0:
+        return [], counts | {"new_tokens": 0}
+    from redwhale.corpus.reader import read_sources
+    from redwhale.tokenizer.learn import learn
+    from redwhale.tokenizer.sample import read_sample
+
+    sample = read_sample(read_sources(recipe.corpus_folder), base, sample_bytes=settings.sample)
+    learned = learn(base, sample, settings, console)
+    if len(learned.pieces) < settings.new_tokens:
+        console.warn(
+            f"{STEP}: {len(learned.pieces)} tokens instead of {settings.new_tokens}: no other join occurs "
+            f"{settings.min_count} times in {sample.text_bytes} bytes (`tokenizer.min_count`, `tokenizer.sample`)"
+        )
+    return learned.pieces, counts | {
+        "new_tokens": len(learned.pieces),
+        "syllables": learned.syllables,
+        "lowest_count": learned.lowest_count,
+        "sample_bytes": sample.text_bytes,
+        "sample_sources": sample.sources,
+        "distinct_words": learned.distinct_words,
+    }
+
+
+def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:
+    """Check a finished tokenizer that the recipe names; raise exit code 2 where it belongs to another base."""
+    folder = recipe.tokenizer_folder
+    manifest = artifact.read_manifest(folder)
+    if manifest.step != STEP:
+        raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder), exit_code=USAGE)
+    artifact.check_outputs(folder, manifest, rehash=verify)
+    if recipe.base is not None:
+        files = tokenizer_files(base_folder(recipe))
+        found = artifact.digest_inputs([Input(f"base {path.name}", path) for path in files])
+        made_from = {record.role: record.digest for record in manifest.inputs if record.role != "corpus"}
+        if {record.role: record.digest for record in found} != made_from:
+            raise RedwhaleError(
+                "the tokenizer was made from another base",
+                where=f"{folder} and {recipe.file}: base.model",
+                fix="name the base that it was made from, or remove `tokenizer.existing`",
+                exit_code=USAGE,
+            )
+    return manifest
+
+
+def _say(text: dict[str, dict[str, dict[str, object]]], console: Console) -> None:
+    for name, metrics in text["sources"].items():
+        if "ratio" in metrics:
+            before, after = metrics["base"], metrics["new"]
+            assert isinstance(before, dict) and isinstance(after, dict)
+            console.note(
+                f"{STEP}: {name}: {before['tokens_per_character']:.3f} tokens per character, now "
+                f"{after['tokens_per_character']:.3f}"
+            )

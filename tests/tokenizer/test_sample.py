@@ -1,0 +1,75 @@
+"""The sample: shares, spread, long documents, and words as the base's pipeline cuts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from redwhale.core.errors import RedwhaleError
+from redwhale.tokenizer.base import BaseTokenizer, read_base
+from redwhale.tokenizer.sample import read_sample
+from tests import pico
+from tests.tokenizer.makers import parquet_source
+
+
+@pytest.fixture(scope="module")
+def spm_base(tmp_path_factory: pytest.TempPathFactory) -> BaseTokenizer:
+    return read_base(pico.make_spm_base(tmp_path_factory.mktemp("spm")))
+
+
+@pytest.fixture(scope="module")
+def byte_base(tmp_path_factory: pytest.TempPathFactory) -> BaseTokenizer:
+    return read_base(pico.make_byte_base(tmp_path_factory.mktemp("byte")))
+
+
+def test_sentencepiece_words_are_hangul_runs_with_their_space(tmp_path: Path, spm_base: BaseTokenizer) -> None:
+    source = parquet_source(tmp_path, "a", ["한국 사람\n한국,(한국) 3월  밤 시장ㆍ군", "끝"])
+    sample = read_sample([source], spm_base, sample_bytes=10**6)
+    # The dummy prefix stands before a document, not before a line; of two spaces the second is the word's.
+    assert sample.words == Counter(
+        {"▁한국": 1, "▁사람": 1, "한국": 2, "월": 1, "▁밤": 1, "▁시장": 1, "군": 1, "▁끝": 1}
+    )
+    assert sample.text_bytes == source.text_bytes
+
+
+def test_byte_level_words_are_eojeols_without_dummy_prefix(tmp_path: Path, byte_base: BaseTokenizer) -> None:
+    source = parquet_source(tmp_path, "a", ["한국 사람\n한국,(한국)"])
+    sample = read_sample([source], byte_base, sample_bytes=10**6)
+    assert sample.words == Counter({"한국": 1, " 사람": 1, "한국,(한국)": 1})
+
+
+def test_the_sample_is_shared_by_size_over_korean_sources_only(tmp_path: Path, spm_base: BaseTokenizer) -> None:
+    large = parquet_source(tmp_path, "large", [f"문서 {i} " + "가나 다라" * 20 for i in range(600)])
+    small = parquet_source(tmp_path, "small", [f"문서 {i} " + "마바 사아" * 20 for i in range(200)])
+    english = parquet_source(tmp_path, "english", ["한글 text"] * 300, language="en")
+    sample = read_sample([large, small, english], spm_base, sample_bytes=40_000)
+    assert set(sample.sources) == {"large", "small"}
+    assert abs(sample.text_bytes - 40_000) < 1000
+    assert abs(sample.sources["large"] / sample.sources["small"] - 3) < 0.1
+    assert read_sample([large, small, english], spm_base, sample_bytes=40_000) == sample
+
+
+def test_the_sample_is_spread_over_the_source(tmp_path: Path, spm_base: BaseTokenizer) -> None:
+    texts = [chr(0xAC00 + i) * 30 for i in range(1000)]
+    sample = read_sample([parquet_source(tmp_path, "a", texts)], spm_base, sample_bytes=9_000)
+    seen = sorted(ord(character) - 0xAC00 for character in set("".join(sample.words)) - {"▁"})
+    assert len(seen) in range(95, 106)
+    assert max(b - a for a, b in pairwise(seen)) <= 11
+
+
+def test_a_document_longer_than_the_share_gives_parts_of_it(tmp_path: Path, spm_base: BaseTokenizer) -> None:
+    text = " ".join(chr(0xAC00 + i % 11_000) * 3 for i in range(40_000))
+    sample = read_sample([parquet_source(tmp_path, "a", [text])], spm_base, sample_bytes=8_000)
+    assert 7_000 < sample.text_bytes <= 8_000
+    firsts = {ord(word[-1]) - 0xAC00 for word in sample.words}
+    assert min(firsts) < 2_000 and max(firsts) > 9_000
+
+
+def test_without_korean_text_it_says_so(tmp_path: Path, spm_base: BaseTokenizer) -> None:
+    english = parquet_source(tmp_path, "english", ["text"], language="en")
+    with pytest.raises(RedwhaleError, match="no Korean text to learn from") as caught:
+        read_sample([english], spm_base, sample_bytes=1000)
+    assert caught.value.exit_code == 2
