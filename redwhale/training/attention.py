@@ -1,0 +1,44 @@
+"""What a token may look at in a packed sequence.
+
+With position numbers that restart and a block mask, SDPA gives exactly what each document would give on
+its own. Neither alone is enough: restarted positions without a mask leak between documents, and any cache
+turns the model's own document detection off, so the cache stays off.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from redwhale.core.errors import USAGE, RedwhaleError
+
+IMPLEMENTATION = "sdpa"
+
+
+def own_document_mask(document_ids: Tensor) -> Tensor:
+    """Return ``(B, 1, T, T)`` bool, true where query and key share a document and the key is not later.
+
+    ``document_ids: (B, T)``, rising within a row.
+    """
+    length = document_ids.shape[1]
+    same = document_ids.unsqueeze(2) == document_ids.unsqueeze(1)
+    causal = torch.ones(length, length, dtype=torch.bool, device=document_ids.device).tril()
+    return (same & causal).unsqueeze(1)
+
+
+def describe(documents_attend: str, device: str) -> str:
+    """Name the kernel that runs, for the start-up lines."""
+    if documents_attend == "own":
+        kernel = "memory-efficient or math kernel" if device == "cuda" else "CPU flash kernel"
+        return f"SDPA with a mask per document ({kernel})"
+    return f"SDPA, causal ({'flash' if device == 'cuda' else 'CPU flash'} kernel)"
+
+
+def refuse_narrow_window(window: int | None, sequence_length: int, *, where: str) -> None:
+    """Raise exit code 2 where the model's sliding window is narrower than a sequence: the block mask replaces it."""
+    if window is not None and window < sequence_length:
+        raise RedwhaleError(
+            f"the model attends within a window of {window} tokens, less than `sequence_length` {sequence_length}",
+            where=where, fix=f"set `pretrain.sequence_length` to at most {window}, or `documents_attend: all`",
+            exit_code=USAGE,
+        )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Checkpoints to resume from: one entry per named tensor, whatever the engine, ZeRO level or process count.
+
+A checkpoint is a folder ``step-000123`` of safetensors files with ``NAME:master``, ``NAME:exp_avg`` and
+``NAME:exp_avg_sq`` in float32 for every trained tensor, and ``state.json`` with the place in the stage and
+the digests of the files. Frozen weights are not in it: they are the parent artifact's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from redwhale.core.artifact import hash_file
+from redwhale.core.console import Console
+from redwhale.core.publish import atomic_folder
+from redwhale.training.engine import MOMENTS, Engine
+from redwhale.training.launch import World
+from redwhale.training.partition import TrainedTensor
+
+STATE_NAME = "state.json"
+SCHEMA = 1
+_FILE_BYTES = 2**30
+_STATE_BYTES = 12  # master and both moments in float32, per element
+
+
+@dataclass
+class StageState:
+    """Where a stage stands after ``step`` steps; ``measured`` maps a step to its measurements."""
+
+    step: int = 0
+    updates: int = 0
+    skipped: int = 0
+    skipped_in_row: int = 0
+    adam_steps: int = 0
+    valid_tokens: int = 0
+    first_loss: float | None = None
+    last_loss: float | None = None
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def save(
+    folder: Path, state: StageState, *, engine: Engine, trained: Sequence[TrainedTensor], keep: int, world: World
+) -> None:
+    """Write one checkpoint (all processes gather, process 0 writes) and drop all but the newest ``keep``."""
+    state.adam_steps = engine.adam_steps()
+    target = folder / f"step-{state.step:06d}"
+    with atomic_folder(target) if world.leads else contextlib.nullcontext() as temporary:
+        files: dict[str, dict[str, Any]] = {}
+        for number, names in enumerate(_share_out(trained)):
+            tensors = {}
+            for name in names:
+                for kind, value in {"master": engine.master(name), **engine.moments(name)}.items():
+                    if temporary is not None:
+                        tensors[f"{name}:{kind}"] = value.detach().to("cpu", torch.float32).contiguous()
+            if temporary is not None:
+                path = temporary / f"tensors-{number:05d}.safetensors"
+                save_file(tensors, path)
+                files[path.name] = {"sha256": hash_file(path), "tensors": names}
+        if temporary is not None:
+            text = json.dumps({"schema_version": SCHEMA, "state": asdict(state), "files": files}, indent=1)
+            (temporary / STATE_NAME).write_text(text, encoding="utf-8")
+    if world.leads:
+        for old in _stored(folder)[keep:]:
+            shutil.rmtree(old)
+
+
+def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:
+    """Group tensor names so that a file stays near 1 GiB, whatever fits into memory at once."""
+    names: list[str] = []
+    size = 0
+    for tensor in trained:
+        if names and size + tensor.size * _STATE_BYTES > _FILE_BYTES:
+            yield names
+            names, size = [], 0
+        names.append(tensor.name)
+        size += tensor.size * _STATE_BYTES
+    if names:
+        yield names
+
+
+def _stored(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A checkpoint that was found whole: its state and a way to its tensors."""
+
+    folder: Path
+    state: StageState
+    files: Mapping[str, str]
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read ``master``, ``exp_avg`` and ``exp_avg_sq`` of one trained tensor, float32 on the CPU."""
+        with safe_open(self.folder / self.files[name], framework="pt") as file:
+            return {kind: file.get_tensor(f"{name}:{kind}") for kind in ("master", *MOMENTS)}
+
+
+def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) -> Stored | None:
+    """Return the newest checkpoint whose files match their digests; say which ones do not."""
+    for path in _stored(folder):
+        try:
+            return open_stored(path, trained=trained, digests=True)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            console.warn(f"{path} is damaged ({error}); trying the one before")
+    return None
+
+
+def open_stored(path: Path, *, trained: Sequence[TrainedTensor], digests: bool = False) -> Stored:
+    """Open one checkpoint; raise ValueError, KeyError or OSError where it is not whole."""
+    raw = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))
+    if raw["schema_version"] != SCHEMA:
+        raise ValueError(f"schema {raw['schema_version']}, this version reads {SCHEMA}")
+    files: dict[str, str] = {}
+    for name, record in raw["files"].items():
+        if Path(name).name != name:
+            raise ValueError(f"a file outside the checkpoint: {name}")
+        if digests and hash_file(path / name) != record["sha256"]:
+            raise ValueError(f"{name} does not match its digest")
+        files |= dict.fromkeys(record["tensors"], name)
+    if missing := [tensor.name for tensor in trained if tensor.name not in files]:
+        raise ValueError(f"{missing[0]} is not in it")
+    return Stored(path, StageState(**raw["state"]), files)
+
+
+@torch.no_grad()
+def load_masters(trained: Sequence[TrainedTensor], tensors: Callable[[str], Mapping[str, Tensor]]) -> None:
+    """Put the masters into the model, before an engine takes it over."""
+    for tensor in trained:
+        tensor.parameter.copy_(tensors(tensor.name)["master"])

@@ -1,0 +1,242 @@
+"""Address packed tokens: sequence number -> (source, block), a pure function of store, mixture and seed.
+
+Nothing is iterated, so resuming is a seek and the order does not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from redwhale.core import artifact
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+
+STEP = "pack"
+INDEX_NAME = "index.json"
+IGNORED_LABEL = -100
+PATTERN_SLOTS = 1024
+_MOST_SLOTS = 1 << 20
+
+Array = npt.NDArray[Any]
+
+
+def seeded_order(count: int, *key: str | int) -> Array:
+    """Return a permutation of ``0..count-1`` (int64), decided by ``key`` alone.
+
+    Sorts SplitMix64 values (Steele, Lea and Flood 2014) of the positions, so that it stays the same
+    in every version of every library.
+    """
+    text = "/".join(map(str, key))
+    start = np.uint64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+    value = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.argsort(value ^ (value >> np.uint64(31)), kind="stable").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class TokenSource:
+    """One source's stream: ``tokens: (n,)`` uint16 or uint32, ``documents: (documents + 1,)`` int64 starts."""
+
+    name: str
+    language: str
+    tokens: Array
+    documents: Array
+    text_bytes: int
+
+    def blocks(self, sequence_length: int) -> int:
+        """Return how many sequences hold the stream; the last token is only ever a label."""
+        return max(-(-(len(self.tokens) - 1) // sequence_length), 0)
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """All packed sources in recipe order; ``end_token`` is the id that ends each document."""
+
+    sources: tuple[TokenSource, ...]
+    end_token: int
+    vocabulary: int
+
+    @classmethod
+    def open(cls, folder: Path) -> TokenStore:
+        """Map a finished token artifact into memory; raise where it is unfinished or its sizes disagree."""
+        manifest = artifact.read_manifest(folder)
+        if manifest.step != STEP:
+            raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder))
+        index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+        dtype = np.dtype(index["dtype"]).newbyteorder("<")
+        sources = []
+        for entry in index["sources"]:
+            name = entry["name"]
+            tokens = _map(folder / f"{name}.tokens", dtype, entry["tokens"])
+            documents = _map(folder / f"{name}.documents", np.dtype("<i8"), entry["documents"] + 1)
+            sources.append(TokenSource(name, entry["language"], tokens, documents, entry["text_bytes"]))
+        return cls(tuple(sources), index["end_token"], index["vocabulary"])
+
+
+def _map(path: Path, dtype: np.dtype[Any], count: int) -> Array:
+    if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
+        raise RedwhaleError(
+            f"the file does not hold {count} entries of {dtype.itemsize} bytes", where=str(path),
+            fix="make it again with `redwhale pack --fresh`", exit_code=FAILED,
+        )  # fmt: skip
+    return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One training sequence of ``T`` tokens, all arrays ``(T,)``.
+
+    ``labels[i]`` (int64) is the token after ``input_ids[i]`` (int64), already shifted, or -100 where that
+    token begins another document or does not exist. ``document_ids`` (int32) count from 0 within the
+    sequence, ``position_ids`` (int64) restart with each document.
+    """
+
+    input_ids: Array
+    labels: Array
+    document_ids: Array
+    position_ids: Array
+    source: str
+
+
+class DataOrder:
+    """The sequences of one stage in order.
+
+    ``mixture``: weights of sources by tokens, empty for in proportion to their size; ``start``: blocks of
+    each source that earlier stages used. Sources alternate by a seeded pattern whose counts are exact
+    (largest remainders); a source's blocks come in a seeded order per epoch and none comes twice before
+    all have come. Raises exit code 2 for a mixture that names an unknown or an empty source.
+    """
+
+    def __init__(
+        self, store: TokenStore, *, mixture: Mapping[str, float], sequence_length: int, seed: int,
+        start: Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.store, self.sequence_length, self.seed = store, sequence_length, seed
+        self._sources = {source.name: source for source in store.sources}
+        self._blocks = {name: source.blocks(sequence_length) for name, source in self._sources.items()}
+        self._start = {name: int((start or {}).get(name, 0)) for name in self._sources}
+        weights = self._weights(mixture)
+        counts = pattern_counts(weights)
+        self._names = list(counts)
+        slots = np.repeat(np.arange(len(counts)), list(counts.values()))
+        self._pattern = slots[seeded_order(len(slots), seed, "pattern", *self._names)]
+        self._slots_of = {name: np.flatnonzero(self._pattern == i) for i, name in enumerate(self._names)}
+        self._orders: dict[tuple[str, int], Array] = {}
+
+    def _weights(self, mixture: Mapping[str, float]) -> dict[str, float]:
+        if not mixture:
+            weights = {name: float(len(s.tokens)) for name, s in self._sources.items() if self._blocks[name]}
+            if not weights:
+                raise RedwhaleError("no source has tokens to train on", where="preprocess", exit_code=USAGE)
+            return weights
+        unknown = sorted(mixture.keys() - self._sources.keys())
+        if unknown:
+            raise RedwhaleError(
+                f"the mixture names {', '.join(unknown)}, which is no packed source", where="pretrain: mixture",
+                fix=f"sources: {', '.join(self._sources)}", exit_code=USAGE,
+            )  # fmt: skip
+        weights = {name: float(mixture[name]) for name in self._sources if mixture.get(name, 0) > 0}
+        for name in weights:
+            if not self._blocks[name]:
+                raise RedwhaleError(
+                    f"the mixture asks for {name}, which has no tokens", where=f"pretrain: mixture.{name}",
+                    fix="leave it out, or see why preprocess rejected all of it", exit_code=USAGE,
+                )  # fmt: skip
+        return weights
+
+    def _count(self, name: str, sequences: int) -> int:
+        """Return how many of the first ``sequences`` sequences come from a source."""
+        slots = self._slots_of.get(name)
+        if slots is None:
+            return 0
+        whole, rest = divmod(sequences, len(self._pattern))
+        return whole * len(slots) + int(np.searchsorted(slots, rest))
+
+    def address(self, index: int) -> tuple[str, int]:
+        """Return source and place in its stream (in blocks) of sequence ``index`` of this stage."""
+        name = self._names[int(self._pattern[index % len(self._pattern)])]
+        number = self._start[name] + self._count(name, index)
+        epoch, within = divmod(number, self._blocks[name])
+        if (name, epoch) not in self._orders:
+            for stale in [key for key in self._orders if key[0] == name and key[1] != epoch - 1]:
+                del self._orders[stale]
+            order = seeded_order(self._blocks[name], self.seed, "blocks", name, epoch)
+            self._orders[name, epoch] = order
+        return name, int(self._orders[name, epoch][within])
+
+    def sequence(self, index: int) -> Sequence:
+        """Return sequence ``index`` of this stage, counted from 0."""
+        name, block = self.address(index)
+        return cut_block(self._sources[name], block, sequence_length=self.sequence_length, pad=self.store.end_token)
+
+    def cursor_after(self, sequences: int) -> dict[str, int]:
+        """Return the blocks used per source, earlier stages included: the ``start`` of the next stage."""
+        return {name: self._start[name] + self._count(name, sequences) for name in self._sources}
+
+    def realised(self, sequences: int) -> dict[str, dict[str, float]]:
+        """Return per source: sequences of this stage, their share by tokens, and epochs, earlier stages included."""
+        cursor = self.cursor_after(sequences)
+        return {
+            name: {
+                "sequences": self._count(name, sequences),
+                "share": self._count(name, sequences) / max(sequences, 1),
+                "epochs": cursor[name] / self._blocks[name] if self._blocks[name] else 0.0,
+            }
+            for name in self._sources
+        }
+
+
+def pattern_counts(weights: Mapping[str, float]) -> dict[str, int]:
+    """Return slots per source by largest remainders: 1,024 in all, doubled until every source has one.
+
+    Raises exit code 2 for a weight so small that it would need more than 2^20 slots.
+    """
+    total = sum(weights.values())
+    slots = PATTERN_SLOTS
+    while slots <= _MOST_SLOTS:
+        exact = {name: weight / total * slots for name, weight in weights.items()}
+        counts = {name: int(value) for name, value in exact.items()}
+        by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+        for name in by_remainder[: slots - sum(counts.values())]:
+            counts[name] += 1
+        if min(counts.values()) > 0:
+            return counts
+        slots *= 2
+    smallest = min(weights, key=lambda name: weights[name])
+    raise RedwhaleError(
+        f"the share of {smallest} is {weights[smallest] / total:.2g}, too small to keep", where="pretrain: mixture",
+        fix=f"raise it, or set {smallest} to 0 in the mixture", exit_code=USAGE,
+    )  # fmt: skip
+
+
+def cut_block(source: TokenSource, block: int, *, sequence_length: int, pad: int) -> Sequence:
+    """Cut block ``block`` (``T`` tokens and the one after them) out of a stream, padded where the stream ends."""
+    start = block * sequence_length
+    stop = min(start + sequence_length, len(source.tokens))
+    length = stop - start
+    window = np.full(sequence_length + 1, pad, dtype=np.int64)
+    read = source.tokens[start : stop + 1]
+    window[: len(read)] = read
+    labels = window[1:].copy()
+    labels[max(len(read) - 1, 0) :] = IGNORED_LABEL
+    low, high = np.searchsorted(source.documents, [start + 1, stop + 1])
+    starts = source.documents[low:high] - start  # where documents begin after the first token, or right at the end
+    labels[starts - 1] = IGNORED_LABEL
+    begins = np.zeros(sequence_length, dtype=np.int64)
+    begins[starts[starts < sequence_length]] = 1
+    if length < sequence_length:
+        begins[length] = 1
+    document_ids = np.cumsum(begins)
+    first = np.maximum.accumulate(np.where(begins > 0, np.arange(sequence_length), 0))
+    return Sequence(
+        input_ids=window[:-1], labels=labels, document_ids=document_ids.astype(np.int32),
+        position_ids=np.arange(sequence_length) - first, source=source.name,
+    )  # fmt: skip

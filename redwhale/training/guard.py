@@ -1,0 +1,90 @@
+"""Prove early that what should train does, that what is frozen is, and that numbers stay finite.
+
+A head that never trains, a frozen row that drifts and a loss of NaN all look like a run that works. By the
+second applied update every trainable master must have changed (after the first, LoRA's A has not: B starts
+at 0) and every frozen tensor must not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from redwhale.core.errors import FAILED, RedwhaleError
+from redwhale.training.engine import Engine, Update
+from redwhale.training.partition import TrainedTensor
+
+UPDATES_BEFORE_CHECK = 2
+MOST_SKIPPED_IN_ROW = 5
+_CHUNK_ELEMENTS = 2**22
+_PERIOD = 65_521
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def fingerprint(tensor: Tensor) -> tuple[int, int]:
+    """Return two sums over all bits of a tensor, the second weighted by place, exact in int64 (modulo 2^64)."""
+    flat = tensor.detach().contiguous().view(-1)
+    plain = weighted = 0
+    for start in range(0, flat.numel(), _CHUNK_ELEMENTS):
+        bits = flat[start : start + _CHUNK_ELEMENTS].view(_INTEGERS[flat.element_size()]).to(torch.int64)
+        places = torch.arange(start, start + bits.numel(), device=bits.device) % _PERIOD + 1
+        plain += int(bits.sum())
+        weighted += int((bits * places).sum())
+    return plain, weighted
+
+
+class MovementGuard:
+    """Compare every tensor before the first and after the second applied update."""
+
+    def __init__(self, engine: Engine, *, trained: Sequence[TrainedTensor], frozen: Sequence[str]) -> None:
+        self._engine = engine
+        self._rates = 0.0
+        self._trained = {tensor.name: fingerprint(engine.master(tensor.name)) for tensor in trained}
+        self._frozen = {name: fingerprint(engine.frozen(name)) for name in frozen}
+
+    def moved_by(self, learning_rate: float) -> None:
+        """Note an applied update: Adam moves an element by about its learning rate at most."""
+        self._rates += learning_rate
+
+    def check(self) -> None:
+        """Raise, naming tensors, where one that trains stands still or one that is frozen has moved."""
+        still = [name for name, before in self._trained.items() if self._stands_still(name, before)]
+        if still:
+            raise RedwhaleError(
+                f"{len(still)} trainable tensors did not change in {UPDATES_BEFORE_CHECK} updates: {_some(still)}",
+                fix="their gradient does not reach them; check the stage's `train` against the data", exit_code=FAILED,
+            )  # fmt: skip
+        self.check_frozen()
+
+    def _stands_still(self, name: str, before: tuple[int, int]) -> bool:
+        """Tell whether a master has not changed although its updates were large enough to show in float32.
+
+        Early in a long warm-up they may not be; then it counts that a gradient has arrived.
+        """
+        master = self._engine.master(name)
+        if fingerprint(master) != before:
+            return False
+        too_small = self._rates < float(master.abs().min()) * torch.finfo(torch.float32).eps
+        return not (too_small and bool(self._engine.moments(name)["exp_avg"].any()))
+
+    def check_frozen(self) -> None:
+        """Raise, naming tensors, where one that is frozen has moved."""
+        moved = [name for name, before in self._frozen.items() if fingerprint(self._engine.frozen(name)) != before]
+        if moved:
+            raise RedwhaleError(f"{len(moved)} frozen tensors have changed: {_some(moved)}", exit_code=FAILED)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def refuse_skips(in_row: int, *, step: int, update: Update, loss: float) -> None:
+    """Raise after too many updates in a row were skipped; the last checkpoint stays."""
+    if in_row >= MOST_SKIPPED_IN_ROW:
+        raise RedwhaleError(
+            f"loss ({loss:g}) or gradient ({update.gradient_norm:g}) was not finite in {in_row} steps in a row, "
+            f"up to step {step}",
+            fix="lower `learning_rate` or `clip_norm`, or look at the model it starts from", exit_code=FAILED,
+        )  # fmt: skip

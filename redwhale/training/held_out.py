@@ -1,0 +1,64 @@
+"""Bits per byte on held-out text during a stage, per source and language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redwhale.core.recipe.pretrain import Measure
+from redwhale.corpus.reader import held_out_texts
+from redwhale.measure.bits_per_byte import by_language, measure_texts
+from redwhale.tokenizer.reader import load_tokenizer
+from redwhale.training.engine import Engine
+
+_BATCH_TOKENS = 4096
+
+After = Callable[..., dict[str, Any]]
+"""Called as ``after(model, tokenizer)`` at each measurement; its numbers join the metrics."""
+
+
+@dataclass
+class HeldOut:
+    """The texts of each source, ``{source: (language, texts)}``, and how much of them is scored."""
+
+    texts: dict[str, tuple[str, list[str]]]
+    tokenizer: Any
+    settings: Measure
+    context_tokens: int
+    device: torch.device
+    after: After | None = None
+
+    @classmethod
+    def read(
+        cls, corpus: Path, *, model: Path, settings: Measure, context_tokens: int, device: torch.device,
+        after: After | None,
+    ) -> HeldOut:  # fmt: skip
+        """Read the held-out texts of a corpus and the model's tokenizer; sources without any are left out."""
+        texts = held_out_texts(corpus, documents=settings.documents)
+        found = {name: (language, part) for name, (language, part) in texts.items() if part}
+        return cls(found, load_tokenizer(model), settings, context_tokens, device, after)
+
+    def measure(self, engine: Engine) -> dict[str, Any]:
+        """Return ``{"bits_per_byte": {"source": …, "language": …}}``, and what ``after`` adds."""
+        scored = {
+            name: (language, measure_texts(
+                engine.predict, self.tokenizer, part, document_bytes=self.settings.document_bytes,
+                context_tokens=self.context_tokens, batch_tokens=_BATCH_TOKENS, device=self.device,
+            ))
+            for name, (language, part) in self.texts.items()
+        }  # fmt: skip
+        result: dict[str, Any] = {"bits_per_byte": {
+            "source": {name: round(score.bits_per_byte, 6) for name, (_, score) in scored.items()},
+            "language": {name: round(score.bits_per_byte, 6) for name, score in by_language(scored).items()},
+        }}  # fmt: skip
+        return result | ({"after": self.after(engine.predict, self.tokenizer)} if self.after else {})
+
+
+def one_line(measured: dict[str, Any]) -> str:
+    """Return a measurement as people read it: ``bits per byte: ko 1.234, en 2.345``."""
+    languages = measured["bits_per_byte"]["language"]
+    return "bits per byte: " + (", ".join(f"{name} {value:.4f}" for name, value in languages.items()) or "no text")

@@ -1,0 +1,117 @@
+"""The processes of one training run: who leads, on which device, and how they agree and stop."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import distributed
+
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.training.layout import process_count
+
+_TIMEOUT = timedelta(hours=12)  # the others wait while process 0 packs tokens
+_RANK_VARIABLES = {
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "WORLD_SIZE": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among ``size`` ones; process 0 leads: it alone writes files and speaks."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether this process writes and speaks."""
+        return self.rank == 0
+
+    def share(self, value: Any) -> Any:
+        """Return process 0's value on every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        return box[0]
+
+    def total(self, *values: float) -> list[float]:
+        """Return the sums of the values over all processes, in float64."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(sums)
+        return sums.tolist()
+
+
+def choose_device(wish: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; raise exit code 2 where CUDA is asked for and absent."""
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise RedwhaleError(
+            "CUDA is not available", where="machine.device", fix="use `device: cpu` or `auto`", exit_code=USAGE
+        )
+    if wish == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def join(device: torch.device, *, group: bool) -> World:
+    """Join the other processes; ``group`` asks for a process group even when alone, as DeepSpeed needs.
+
+    Without a launcher the five rank variables are absent, and DeepSpeed would then look for MPI.
+    """
+    size = process_count()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if (size > 1 or group) and not distributed.is_initialized():
+        for name, value in _RANK_VARIABLES.items():
+            os.environ.setdefault(name, value)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        if size > 1:
+            distributed.init_process_group(backend, timeout=_TIMEOUT)
+        else:
+            distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+        atexit.register(_leave)
+    return World(int(os.environ.get("RANK", "0")), size, device)
+
+
+def _leave() -> None:
+    """Stop the group's threads before the interpreter ends: left running they abort the process."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether SIGTERM or SIGINT came; a second one interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

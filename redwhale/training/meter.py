@@ -1,0 +1,79 @@
+"""Speed, memory and loss of every step: one progress line, and ``metrics.jsonl`` with one row a step."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redwhale.core.console import Progress
+from redwhale.core.publish import write_bytes
+
+METRICS_NAME = "metrics.jsonl"
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory used so far: allocated on the GPU, else this process's resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Meter:
+    """Write rows of ``metrics.jsonl``; silent on processes that do not lead (``folder`` unset)."""
+
+    def __init__(self, folder: Path | None, *, resumed_step: int, device: torch.device) -> None:
+        self._path = folder / METRICS_NAME if folder is not None else None
+        self._device = device
+        self._seconds, self._tokens = 0.0, 0
+        self._last = time.perf_counter()
+        if self._path is not None:
+            write_bytes(self._path, _rows_up_to(self._path, resumed_step))
+
+    def restart_clock(self) -> None:
+        """Begin timing here: what came before (measuring, saving) is not part of the next step."""
+        self._last = time.perf_counter()
+
+    def step(self, row: dict[str, Any], *, tokens: int, progress: Progress) -> None:
+        """Add a finished step to the log and the progress line."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        self._seconds += seconds
+        self._tokens += tokens
+        self.write(row | {
+            "seconds": round(seconds, 4), "tokens_per_second": round(tokens / seconds, 1),
+            "peak_memory_bytes": peak_memory_bytes(self._device),
+        })  # fmt: skip
+        progress.advance(
+            tokens,
+            f"step {row['step']}, loss {row['loss']:.4f}, lr {row['learning_rate']:.2e}, "
+            f"norm {row['gradient_norm']:.3g}",
+        )
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Return tokens over the time of training steps, of this run alone."""
+        return self._tokens / self._seconds if self._seconds else 0.0
+
+
+def _rows_up_to(path: Path, step: int) -> bytes:
+    """Return the rows of steps up to ``step``, whole lines only, so that no step stands twice after a resume."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row["step"] < step or (row["step"] == step and step > 0):
+            kept.append(line + "\n")
+    return "".join(kept).encode()

@@ -1,0 +1,170 @@
+"""Load the parent model and make it ready for a stage: rows in blocks, adapters, loss inside the forward pass."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.recipe.pretrain import Lora, Train
+from redwhale.training.attention import IMPLEMENTATION, own_document_mask
+from redwhale.training.rows import BlockEmbedding, BlockHead, RowLayout, check_layout, cut_blocks
+
+ADAPTER = "default"
+_PROBE_TOKENS = 8
+_PROBE_TOLERANCE = 0.02
+
+
+class StageModel(nn.Module):
+    """A causal language model whose forward pass ends in the summed loss, so that any engine may wrap it."""
+
+    def __init__(self, model: Any, *, embedding: str, head: str, layout: RowLayout) -> None:
+        super().__init__()
+        self.model = model
+        self.embedding_name, self.head_name, self.layout = embedding, head, layout
+
+    def forward(
+        self, input_ids: Tensor, *, labels: Tensor | None = None, positions: Tensor | None = None,
+        documents: Tensor | None = None, attention_mask: Tensor | None = None, logits_to_keep: int = 0,
+    ) -> Any:  # fmt: skip
+        """Return the summed loss (float32 scalar) where ``labels: (B, T)`` is given, else an output with logits.
+
+        ``documents: (B, T)`` restricts attention to a token's own document; ``positions: (B, T)``.
+        """
+        if labels is None:
+            return self.model(
+                input_ids=input_ids, attention_mask=attention_mask, use_cache=False, logits_to_keep=logits_to_keep
+            )
+        mask = None if documents is None else own_document_mask(documents)
+        output = self.model.base_model(
+            input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
+        )  # fmt: skip
+        return self.model.get_submodule(self.head_name)(output.last_hidden_state, labels)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready for its stage, on the CPU in the dtype it is stored in, all frozen yet."""
+
+    module: StageModel
+    stored_dtype: torch.dtype
+
+    @property
+    def model(self) -> Any:
+        """Return the Hugging Face model inside, whose names every tensor goes by."""
+        return self.module.model
+
+
+def load_model(folder: Path) -> Any:
+    """Load a model folder on the CPU in the dtype it is stored in, with SDPA attention."""
+    from transformers import AutoModelForCausalLM
+
+    with quiet_bars():
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", attn_implementation=IMPLEMENTATION, use_safetensors=True, local_files_only=True
+        )
+
+
+@contextlib.contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep the library's own progress bars off stderr, which carries ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def prepare(folder: Path, train: Train, *, layer_dtype: torch.dtype | None = None, seed: int = 0) -> Prepared:
+    """Load the parent and give it the structure that ``train`` asks for; nothing is trainable yet.
+
+    ``layer_dtype`` is what the layers will compute in (default: as stored). Raises exit code 2 for words
+    that do not fit the model, and where training's forward pass is not the model's own.
+    """
+    model, layout = load_model(folder), RowLayout.read(folder)
+    model.requires_grad_(False)
+    stored_dtype = model.dtype
+    check_layout(model, layout, where=str(folder))
+    _check_words(train, layout)
+    names = {id(module): name for name, module in model.named_modules()}
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    probe = torch.arange(_PROBE_TOKENS).unsqueeze(0) % layout.vocabulary
+    with torch.no_grad():
+        expected = model.eval()(input_ids=probe, use_cache=False).logits
+    embedding_blocks = cut_blocks(embedding.weight, layout, train.embedding)
+    head_blocks = embedding_blocks if layout.tied else cut_blocks(head.weight, layout, train.head)
+    lookup = BlockEmbedding(embedding_blocks, dtype=stored_dtype)
+    model.set_submodule(names[id(embedding)], lookup)
+    model.set_submodule(names[id(head)], BlockHead(head_blocks))
+    module = StageModel(model, embedding=names[id(embedding)], head=names[id(head)], layout=layout)
+    _check_forward(module, probe, expected, where=str(folder))
+    lookup.dtype = layer_dtype or stored_dtype  # the engine is about to cast the layers
+    if train.lora:
+        _add_adapters(model, train.lora, seed=seed)
+    return Prepared(module, stored_dtype)
+
+
+def _check_words(train: Train, layout: RowLayout) -> None:
+    for part, word in (("embedding", train.embedding), ("head", train.head)):
+        if word == "new" and not layout.new_rows:
+            raise RedwhaleError(
+                "the model has no new rows to train", where=f"pretrain.stages.train.{part}",
+                fix="use `all` or `none`", exit_code=USAGE,
+            )  # fmt: skip
+    if layout.tied and train.embedding != train.head:
+        raise RedwhaleError(
+            f"embedding ({train.embedding}) and head ({train.head}) are one matrix in this model",
+            where="pretrain.stages.train", fix="give both the same word", exit_code=USAGE,
+        )  # fmt: skip
+
+
+@torch.no_grad()
+def _check_forward(module: StageModel, probe: Tensor, expected: Tensor, *, where: str) -> None:
+    """Raise where layers and head, as training calls them, do not give the model's own logits.
+
+    Some models scale their embeddings or cap their logits outside these modules.
+    """
+    hidden = module.model.base_model(input_ids=probe, use_cache=False).last_hidden_state
+    logits = module.model.get_submodule(module.head_name)(hidden)
+    gap = float((logits.float() - expected.float()).abs().max() / expected.float().abs().max().clamp(min=1e-6))
+    if not gap <= _PROBE_TOLERANCE and bool(torch.isfinite(expected).all()):
+        raise RedwhaleError(
+            f"the model does more than layers and head (logits differ by {gap:.2g} of their size)", where=where,
+            fix="this kind of model cannot be trained yet", exit_code=USAGE,
+        )  # fmt: skip
+
+
+def decoder_layers(model: Any) -> tuple[str, nn.ModuleList]:
+    """Return name and list of the decoder layers; raise where the model has no such list."""
+    wanted = model.config.num_hidden_layers
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == wanted:
+            return name, module
+    raise RedwhaleError(f"the model has no list of {wanted} layers", exit_code=FAILED)
+
+
+def _add_adapters(model: Any, lora: Lora, *, seed: int) -> None:
+    """Put adapters on every linear map of the layers, in place; A is drawn from ``seed``, B is 0."""
+    from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
+
+    prefix, _ = decoder_layers(model)
+    targets = [
+        name for name, module in model.named_modules()
+        if name.startswith(f"{prefix}.") and isinstance(module, (nn.Linear, Conv1D))
+    ]  # fmt: skip
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.rank if lora.alpha is None else lora.alpha, target_modules=targets)  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    model.requires_grad_(False)

@@ -1,0 +1,205 @@
+"""Put a stage together from its recipe and the artifacts before it, and check that they fit each other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from redwhale.core import artifact
+from redwhale.core.console import Console
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.training import attention, checkpoint, export
+from redwhale.training.batch import Batcher
+from redwhale.training.data import DataOrder, TokenStore
+from redwhale.training.engine import Engine, compute_dtype
+from redwhale.training.held_out import After, HeldOut
+from redwhale.training.launch import World
+from redwhale.training.layout import CHECKPOINTS_NAME
+from redwhale.training.loop import StageRun
+from redwhale.training.model import Prepared, prepare
+from redwhale.training.partition import TrainedTensor
+from redwhale.training.rows import RowLayout
+from redwhale.training.schedule import Course
+
+TOKENIZER_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class StageData:
+    """The sequences of one stage and how its steps are cut out of them."""
+
+    order: DataOrder
+    course: Course
+    batcher: Batcher
+
+
+@contextlib.contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Ask for deterministic kernels, and keep libraries' chatter off the console, for the time of a stage."""
+    loggers = [logging.getLogger(name) for name in ("accelerate", "torch.distributed", "transformers", "DeepSpeed")]
+    levels = [logger.level for logger in loggers]
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    memory: Any = torch.utils.deterministic
+    fills = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # costs time; nothing here reads unwritten memory
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fills
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def open_data(recipe: Recipe, index: int, *, world: World) -> StageData:
+    """Open the packed tokens where the stage before ended; raise where tokens and model do not fit."""
+    settings: Pretrain = recipe.need("pretrain")
+    store = TokenStore.open(recipe.tokens_folder)
+    check_agreement(recipe, recipe.model_folder(index - 1), vocabulary=store.vocabulary)
+    start = {} if index == 0 else artifact.read_manifest(recipe.stage_folder(index - 1)).counts["cursor"]
+    own = settings.stages[index].mixture
+    order = DataOrder(
+        store, mixture=settings.mixture if own is None else own, sequence_length=settings.sequence_length,
+        seed=recipe.seed, start=start,
+    )  # fmt: skip
+    course = Course.of(settings, index)
+    batcher = Batcher(
+        order.sequence, course.sequences_per_step, settings.micro_batch,
+        own_documents=settings.documents_attend == "own", rank=world.rank, world=world.size,
+    )  # fmt: skip
+    return StageData(order, course, batcher)
+
+
+def check_agreement(recipe: Recipe, model: Path, *, vocabulary: int) -> None:
+    """Raise exit code 2, naming both sides, where tokens were packed with another tokenizer than the model's."""
+    packed = {record.role: record.digest for record in artifact.read_manifest(recipe.tokens_folder).inputs}
+    tokenizer = artifact.read_manifest(recipe.tokenizer_folder)
+    recorded = {record.path: record.sha256 for record in tokenizer.outputs}.get(TOKENIZER_NAME)
+    own = artifact.hash_file(model / TOKENIZER_NAME)
+    if packed.get("tokenizer") != tokenizer.digest or recorded != own:
+        raise RedwhaleError(
+            f"the tokens in {recipe.tokens_folder} were packed with another tokenizer than the one in {model}",
+            where=str(recipe.tokens_folder), fix="make the older one of the two again with --fresh", exit_code=USAGE,
+        )  # fmt: skip
+    layout = RowLayout.read(model)
+    if layout.vocabulary != vocabulary:
+        raise RedwhaleError(
+            f"the packed tokens know {vocabulary} ids, the model has {layout.vocabulary} rows with a token",
+            where=str(model), fix="make the older one of the two again with --fresh", exit_code=USAGE,
+        )  # fmt: skip
+
+
+def prepare_model(recipe: Recipe, index: int, *, console: Console) -> Prepared:
+    """Load the parent and give it the stage's structure; raise where the sequence does not fit the model."""
+    settings: Pretrain = recipe.need("pretrain")
+    folder = recipe.model_folder(index - 1)
+    prepared = prepare(
+        folder, settings.stages[index].train, layer_dtype=compute_dtype(settings.precision),
+        seed=recipe.seed + index,
+    )  # fmt: skip
+    config = prepared.model.config
+    if settings.documents_attend == "own":
+        window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        attention.refuse_narrow_window(window, settings.sequence_length, where=str(folder))
+    context = getattr(config, "max_position_embeddings", None)
+    if context is not None and settings.sequence_length > context:
+        console.warn(f"`sequence_length` {settings.sequence_length} is beyond the model's context of {context}")
+    return prepared
+
+
+def find_checkpoint(
+    folder: Path, *, trained: Sequence[TrainedTensor], world: World, console: Console
+) -> checkpoint.Stored | None:
+    """Return the newest whole checkpoint, the same one on every process."""
+    home = folder / CHECKPOINTS_NAME
+    found = checkpoint.newest(home, trained=trained, console=console) if world.leads else None
+    name = world.share(found.folder.name if found else None)
+    if name is None:
+        return None
+    found = found or checkpoint.open_stored(home / name, trained=trained)
+    console.note(f"resuming after step {found.state.step} ({found.folder.name})")
+    return found
+
+
+def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, Any]:
+    """Return what really runs, for the start-up line and the manifest."""
+    return {
+        "engine": engine.name,
+        "attention": attention.describe(settings.documents_attend, world.device.type),
+        "loss_kernel": "chunked cross entropy, gradients made with the logits",
+        "optimizer": engine.optimizer_name,
+        "precision": settings.precision,
+        "recompute": settings.recompute,
+        "micro_batch": settings.micro_batch,
+        "device": str(world.device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def open_held_out(recipe: Recipe, index: int, *, world: World, after: After | None) -> HeldOut:
+    """Read the held-out texts that the stage is measured on."""
+    settings: Pretrain = recipe.need("pretrain")
+    return HeldOut.read(
+        recipe.corpus_folder, model=recipe.model_folder(index - 1), settings=settings.measure,
+        context_tokens=settings.sequence_length, device=world.device, after=after,
+    )  # fmt: skip
+
+
+def stage_run(
+    recipe: Recipe, index: int, *, data: StageData, engine: Engine, trained: Sequence[TrainedTensor],
+    held_out: HeldOut, prepared: Prepared, world: World, console: Console, command: str,
+) -> StageRun:  # fmt: skip
+    """Gather what the loop works with."""
+    settings: Pretrain = recipe.need("pretrain")
+    names = {tensor.name for tensor in trained}
+    return StageRun(
+        name=f"stage {index + 1} {settings.stages[index].name}", command=command, folder=recipe.stage_folder(index),
+        course=data.course, batcher=data.batcher, engine=engine, trained=trained,
+        frozen=[name for name, _ in prepared.model.named_parameters() if name not in names], held_out=held_out,
+        checkpoints=settings.checkpoints, measure_every=settings.measure.every, seed=recipe.seed + index,
+        world=world, console=console,
+    )  # fmt: skip
+
+
+def gather_masters(engine: Engine, trained: Sequence[TrainedTensor], *, world: World) -> dict[str, Tensor]:
+    """Return every trained tensor on the CPU of process 0 (empty elsewhere), float32."""
+    masters = {}
+    for tensor in trained:
+        master = engine.master(tensor.name)
+        if world.leads:
+            masters[tensor.name] = master.to("cpu", torch.float32, copy=True)
+    return masters
+
+
+def probe_logits(engine: Engine, prepared: Prepared, *, world: World) -> Tensor:
+    """Return the trained model's logits ``(1, 32, V)`` on the export's probe, float32 on the CPU."""
+    ids = export.probe_ids(prepared.module.layout.vocabulary).to(world.device)
+    return engine.predict(ids, torch.ones_like(ids), use_cache=False).logits.float().cpu()
+
+
+def counts(data: StageData, state: checkpoint.StageState, trained: Sequence[TrainedTensor]) -> dict[str, Any]:
+    """Return the manifest's counts; the next stage starts at ``cursor``."""
+    sequences = data.course.sequences
+    return {
+        "tokens": data.course.tokens, "valid_tokens": state.valid_tokens, "steps": state.step, "sequences": sequences,
+        "cursor": data.order.cursor_after(sequences), "realised_mixture": data.order.realised(sequences),
+        "trainable_parameters": sum(tensor.size for tensor in trained), "skipped_updates": state.skipped,
+    }  # fmt: skip

@@ -1,0 +1,184 @@
+"""The ``pretrain`` step: one stage of training, from the parent's weights to a Hugging Face folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from redwhale.core import artifact
+from redwhale.core.artifact import Input, Manifest
+from redwhale.core.console import Console
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import Built, Plan, produce
+from redwhale.training.layout import CHECKPOINTS_NAME, process_count
+
+if TYPE_CHECKING:
+    from redwhale.training.held_out import After
+    from redwhale.training.launch import World
+
+STEP = "pretrain"
+ALGORITHM = 1
+TRAIN, UNCHANGED, FAILURE = "train", "unchanged", "failure"
+SHARED_FIELDS = (
+    "sequence_length", "batch_tokens", "documents_attend", "precision", "weight_decay", "betas", "clip_norm",
+)  # fmt: skip
+
+
+def plan(recipe: Recipe, index: int) -> Plan:
+    """Return what stage ``index`` (from 0) reads and writes; only what changes the result is in its fields."""
+    settings: Pretrain = recipe.need("pretrain")
+    stage = settings.stages[index]
+    fields = settings.model_dump(mode="json", include=set(SHARED_FIELDS))
+    fields |= {"seed": recipe.seed, "mixture": mixture_of(settings, index)}
+    fields["stage"] = stage.model_dump(mode="json", exclude={"mixture"})
+    return Plan(
+        step=STEP, command=f"redwhale pretrain --stage {index + 1} -c {recipe.file}", folder=recipe.stage_folder(index),
+        inputs=(
+            Input("parent", parent_folder(recipe, index)), Input("tokens", recipe.tokens_folder),
+            Input("corpus", recipe.corpus_folder),
+        ),
+        fields=fields, algorithm=ALGORITHM,
+    )  # fmt: skip
+
+
+def mixture_of(settings: Pretrain, index: int) -> dict[str, float]:
+    """Return the mixture that a stage trains on: its own, or the section's."""
+    own = settings.stages[index].mixture
+    return settings.mixture if own is None else own
+
+
+def parent_folder(recipe: Recipe, index: int) -> Path:
+    """Return the artifact that a stage starts from: model 0, or the stage before."""
+    return recipe.model_0_folder if index == 0 else recipe.stage_folder(index - 1)
+
+
+def run(
+    recipe: Recipe, index: int, *, console: Console, fresh: bool = False, verify: bool = False,
+    after: After | None = None,
+) -> Manifest:  # fmt: skip
+    """Train stage ``index`` (from 0), resume it, or say that it is done; packs tokens where that is not done.
+
+    Under a launcher every process calls this; process 0 alone keeps the artifact and returns like the
+    others once all are done. ``after(model, tokenizer)`` is called at each measurement.
+    """
+    from redwhale.training import packing
+
+    _check_order(recipe, index)
+    steps = plan(recipe, index)
+    world = _join(recipe) if process_count() > 1 else None
+    if world and not world.leads:
+        return _follow(recipe, index, world=world, after=after)
+    begun: list[str] = []
+
+    def build() -> Built:
+        joined = world or _join(recipe)
+        begun.append(joined.share(TRAIN))
+        return train_stage(recipe, index, world=joined, console=console, after=after)
+
+    try:
+        if not artifact.is_finished(recipe.tokens_folder):
+            packing.run(recipe, console=console)
+        manifest = produce(steps, build, console=console, fresh=fresh, verify=verify)
+    except BaseException:
+        if world and not begun:  # once training has begun the others fail by themselves, or their launcher ends them
+            world.share(FAILURE)
+        raise
+    shutil.rmtree(steps.folder / CHECKPOINTS_NAME, ignore_errors=True)
+    if world:
+        world.share(UNCHANGED)
+    return manifest
+
+
+def _join(recipe: Recipe) -> World:
+    from redwhale.training import launch
+
+    deepspeed = recipe.need("pretrain").deepspeed
+    device = launch.choose_device(recipe.machine.device)
+    return launch.join(device, group=deepspeed is not None and deepspeed.zero > 0)
+
+
+def _follow(recipe: Recipe, index: int, *, world: World, after: After | None) -> Manifest:
+    """Do what a process other than 0 does: train where process 0 says so, and wait for the artifact."""
+    if (word := world.share(None)) == TRAIN:
+        train_stage(recipe, index, world=world, console=Console(quiet=True, json_output=True), after=after)
+        word = world.share(None)
+    if word == FAILURE:
+        raise RedwhaleError("process 0 failed; its message says why", exit_code=FAILED)
+    return artifact.read_manifest(recipe.stage_folder(index))
+
+
+def _check_order(recipe: Recipe, index: int) -> None:
+    parent = parent_folder(recipe, index)
+    if not artifact.is_finished(parent):
+        command = "redwhale init-model" if index == 0 else f"redwhale pretrain --stage {index}"
+        raise RedwhaleError(
+            f"stage out of order: what stage {index + 1} starts from is not finished", where=str(parent),
+            fix=f"run `{command} -c {recipe.file}` first", exit_code=USAGE,
+        )  # fmt: skip
+
+
+def train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
+    """Train one stage in its folder, from its newest checkpoint where there is one."""
+    from redwhale.training import setup
+
+    with setup.deterministic(world.device):
+        return _train_stage(recipe, index, world=world, console=console, after=after)
+
+
+def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
+    from redwhale.training import checkpoint, engine, export, loop, meter, partition, setup
+
+    settings: Pretrain = recipe.need("pretrain")
+    stage, folder = settings.stages[index], recipe.stage_folder(index)
+    parent = recipe.model_folder(index - 1)
+    data = setup.open_data(recipe, index, world=world)
+    prepared = setup.prepare_model(recipe, index, console=console)
+    trained = partition.select(prepared, stage.train)
+    partition.show(trained, prepared, stage=stage, decay=settings.weight_decay, console=console)
+    stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
+    if stored:
+        checkpoint.load_masters(trained, stored.tensors)
+    runner = engine.make_engine(
+        prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
+    )
+    state = checkpoint.StageState()
+    if stored:
+        runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
+        state = stored.state
+    facts = setup.describe(runner, settings, world=world)
+    console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    watch = meter.Meter(folder if world.leads else None, resumed_step=state.step, device=world.device)
+    held_out = setup.open_held_out(recipe, index, world=world, after=after)
+    loop.train(
+        setup.stage_run(
+            recipe, index, data=data, engine=runner, trained=trained, held_out=held_out, world=world,
+            prepared=prepared, console=console, command=plan(recipe, index).command,
+        ), state, watch,
+    )  # fmt: skip
+    masters = setup.gather_masters(runner, trained, world=world)
+    logits = setup.probe_logits(runner, prepared, world=world)
+    runner.close()
+    if not world.leads:
+        return Built(outputs=[])
+    rebuilt = export.rebuild(parent, stage.train, masters)
+    files = export.write(folder / export.MODEL_NAME, parent=parent, rebuilt=rebuilt)
+    gap = export.verify(folder / export.MODEL_NAME, rebuilt=rebuilt, trained_logits=logits)
+    return Built(
+        outputs=files, counts=setup.counts(data, state, trained),
+        metrics=_metrics(state, watch, world) | facts | {"export_logit_gap": gap},
+    )  # fmt: skip
+
+
+def _metrics(state: Any, watch: Any, world: World) -> dict[str, Any]:
+    from redwhale.training.meter import peak_memory_bytes
+
+    measured = sorted(state.measured.items(), key=lambda item: int(item[0]))
+    return {
+        "loss": {"first": state.first_loss, "last": state.last_loss},
+        "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
+        "tokens_per_second": round(watch.tokens_per_second, 1),
+        "peak_memory_bytes": peak_memory_bytes(world.device),
+    }  # fmt: skip

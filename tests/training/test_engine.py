@@ -1,0 +1,289 @@
+"""Both engines: same gradients however the batch is cut, same updates, frozen stays frozen, NaN is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from redwhale.core.recipe.pretrain import Pretrain, Train
+from redwhale.training import launch, partition
+from redwhale.training.batch import Batch, Batcher
+from redwhale.training.checkpoint import StageState, load_masters, open_stored, save
+from redwhale.training.data import Sequence
+from redwhale.training.deepspeed_engine import render_config
+from redwhale.training.engine import Engine, make_engine
+from redwhale.training.guard import MovementGuard, fingerprint
+from redwhale.training.model import Prepared, prepare
+from redwhale.training.partition import TrainedTensor
+from tests.training import stages
+
+ALL = {"embedding": "all", "head": "all", "layers": "all", "norm": True}
+PARTS: dict[str, dict[str, Any]] = {
+    "rows": {"embedding": "new", "head": "new"}, "odd": {"layers": "odd"},
+    "lora": {"lora": {"rank": 2}, "head": "all"},
+}  # fmt: skip
+ENGINES: dict[str, dict[str, Any] | None] = {
+    "plain": None, "zero-1": {"zero": 1}, "zero-2": {"zero": 2}, "zero-3": {"zero": 3},
+    "zero-2-offload": {"zero": 2, "offload": "optimizer"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    from redwhale.training import setup
+
+    with setup.deterministic(torch.device("cpu")):
+        yield
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stages.make_start(tmp_path_factory.mktemp("start"), tied=request.param, layers=2) / "run" / "model-0"
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stages.make_start(tmp_path_factory.mktemp("start"), layers=2) / "run" / "model-0"
+
+
+def sequence(index: int) -> Sequence:
+    import numpy as np
+
+    made = np.random.default_rng(index)
+    ids = made.integers(3, 420, 17)
+    labels = ids[1:].copy()
+    labels[: index % 5] = -100
+    documents = (np.arange(16) >= 9).astype(np.int32)
+    return Sequence(ids[:-1], labels, documents, np.concatenate([np.arange(9), np.arange(7)]), "news")
+
+
+def make(
+    folder: Path,
+    train: dict[str, Any],
+    *,
+    engine: str = "plain",
+    micro_batch: int = 3,
+    micro_batches: int | None = None,
+    load: Any = None,
+    **more: Any,
+) -> tuple[Prepared, list[TrainedTensor], Engine, Batcher]:
+    settings = Pretrain.model_validate({
+        "precision": "fp32", "recompute": False, "deepspeed": ENGINES[engine], "micro_batch": micro_batch,
+        "clip_norm": 1000.0, "stages": [{"name": "a", "train": train, "tokens": 1, "learning_rate": 1e-3}],
+    } | more)  # fmt: skip
+    wanted = settings.stages[0].train
+    prepared = prepare(folder, wanted, layer_dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32)
+    trained = partition.select(prepared, wanted)
+    if load:
+        load_masters(trained, load)
+    batcher = Batcher(sequence, 6, micro_batch, own_documents=True)
+    world = launch.join(torch.device("cpu"), group=ENGINES[engine] is not None)
+    made = make_engine(
+        prepared, trained, settings=settings, micro_batches=micro_batches or batcher.micro_batches, world=world
+    )
+    return prepared, trained, made, batcher
+
+
+def one_step(engine: Engine, batcher: Batcher, number: int, *, factor: float = 1.0, rate: float = 1e-3) -> Any:
+    batches = batcher.step(number)
+    valid = sum(batch.valid_tokens for batch in batches)
+    for place, batch in enumerate(batches):
+        engine.backward(engine.forward(batch) * (factor / valid), last=place == len(batches) - 1)
+    return engine.step(rate, finite=factor == factor)
+
+
+def naive_gradient_norm(folder: Path, train: dict[str, Any]) -> float:
+    """Return the norm from whole logits of the whole batch, with the library's own model."""
+    from transformers import AutoModelForCausalLM
+
+    _, trained, _, _ = make(folder, train)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    names = {tensor.name for tensor in trained}
+    total, valid = torch.zeros(()), 0
+    for index in range(6):
+        row = sequence(index)
+        for part in (slice(0, 9), slice(9, 16)):  # each document alone
+            logits = model(input_ids=torch.from_numpy(row.input_ids[None, part]), use_cache=False).logits[0]
+            labels = torch.from_numpy(row.labels[part])
+            total = total + torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
+            valid += int((labels != -100).sum())
+    (total / valid).backward()
+    squares = [
+        float(p.grad.square().sum()) for name, p in model.named_parameters() if name in names and p.grad is not None
+    ]
+    return sum(squares) ** 0.5
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4, 6])
+def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(model: Path, micro_batch: int) -> None:
+    _, _, engine, batcher = make(model, ALL, micro_batch=micro_batch)
+    update = one_step(engine, batcher, 0)
+    assert update.gradient_norm == pytest.approx(naive_gradient_norm(model, ALL), rel=1e-5)
+
+
+def test_recomputation_gives_the_same_gradient_and_reaches_the_embedding(model: Path) -> None:
+    norms = [one_step(*make(model, ALL, recompute=on)[2:], 0).gradient_norm for on in (False, True)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    engine, batcher = make(model, PARTS["rows"], recompute=True)[2:]
+    assert one_step(engine, batcher, 0).gradient_norm > 0
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3"])
+def test_what_trains_moves_and_what_is_frozen_does_not(untied: Path, part: str, engine: str) -> None:
+    prepared, trained, runner, batcher = make(untied, PARTS[part], engine=engine, weight_decay=0.5)
+    names = {tensor.name for tensor in trained}
+    frozen = [name for name, _ in prepared.model.named_parameters() if name not in names]
+    old = {name: runner.frozen(name).clone() for name in frozen}
+    watch = MovementGuard(runner, trained=trained, frozen=frozen)
+    for number in range(2):
+        assert one_step(runner, batcher, number).applied
+    watch.check()
+    assert all(torch.equal(runner.frozen(name), before) for name, before in old.items())
+    if part == "rows":
+        assert any(name.endswith("embed_tokens.old") for name in frozen)
+
+
+@pytest.mark.parametrize("engine", ["zero-1", "zero-2", "zero-3", "zero-2-offload"])
+def test_zero_makes_the_updates_of_the_plain_engine(model: Path, engine: str) -> None:
+    plain, zero = (make(model, ALL, engine=name) for name in ("plain", engine))
+    for number in range(3):
+        norms = [one_step(made[2], made[3], number).gradient_norm for made in (plain, zero)]
+        assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+    for tensor in plain[1]:
+        torch.testing.assert_close(plain[2].master(tensor.name), zero[2].master(tensor.name), rtol=0, atol=2e-6)
+    assert f"ZeRO-{engine[5]}" in zero[2].name
+
+
+@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3"])
+def test_an_update_that_is_not_finite_is_skipped_and_the_next_one_made(untied: Path, engine: str) -> None:
+    _, trained, runner, batcher = make(untied, PARTS["odd"], engine=engine)
+    one_step(runner, batcher, 0)
+    before = {tensor.name: runner.master(tensor.name).clone() for tensor in trained}
+    assert not one_step(runner, batcher, 1, factor=float("nan")).applied
+    assert all(torch.equal(runner.master(name), value) for name, value in before.items())
+    assert one_step(runner, batcher, 2).applied
+    assert not any(torch.equal(runner.master(name), value) for name, value in before.items())
+    assert runner.adam_steps() == 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("before", "after"), [("plain", "plain"), ("zero-2", "zero-2"), ("zero-3", "zero-3"), ("zero-2", "plain")]
+)
+def test_a_checkpoint_restores_the_run(untied: Path, tmp_path: Path, before: str, after: str, precision: str) -> None:
+    train = {"embedding": "new", "layers": "odd"}
+    _, trained, engine, batcher = make(untied, train, engine=before, precision=precision)
+    for number in range(2):
+        one_step(engine, batcher, number)
+    world = launch.World(0, 1, torch.device("cpu"))
+    save(tmp_path, StageState(step=2), engine=engine, trained=trained, keep=2, world=world)
+    for number in (2, 3):
+        one_step(engine, batcher, number)
+    stored = open_stored(tmp_path / "step-000002", trained=trained, digests=True)
+    _, _, resumed, _ = make(untied, train, engine=after, precision=precision, load=stored.tensors)
+    resumed.restore(stored.tensors, adam_steps=stored.state.adam_steps)
+    assert resumed.adam_steps() == 2
+    for number in (2, 3):
+        one_step(resumed, batcher, number)
+    for tensor in trained:
+        expected, found = engine.master(tensor.name), resumed.master(tensor.name)
+        if before == after:
+            assert torch.equal(expected, found), tensor.name
+        else:
+            torch.testing.assert_close(expected, found, rtol=0, atol=1e-6 if precision == "fp32" else 2e-3)
+
+
+@pytest.mark.parametrize("engine", ["plain", "zero-2"])
+def test_bf16_keeps_float32_masters_and_exact_rotary_frequencies(untied: Path, engine: str) -> None:
+    prepared, trained, runner, batcher = make(untied, ALL, engine=engine, precision="bf16")
+    stored = prepare(untied, Train.model_validate(ALL)).model.state_dict()
+    for tensor in trained:  # the model is stored in float32: nothing may be lost before the first update
+        assert torch.equal(runner.master(tensor.name), stored[tensor.name].float())
+    assert all(buffer.dtype == torch.float32 for buffer in prepared.module.buffers())
+    assert one_step(runner, batcher, 0).applied
+    assert runner.master("model.norm.weight").dtype == torch.float32
+
+
+@pytest.mark.parametrize("engine", ["plain", "zero-2"])
+def test_many_small_bf16_gradients_add_up(untied: Path, engine: str) -> None:
+    """Summed in bf16, 96 equal micro-batches would stop counting long before the end."""
+    norms = {}
+    for copies in (1, 96):
+        runner = make(untied, PARTS["odd"], engine=engine, precision="bf16", micro_batches=copies)[2]
+        batch = Batcher(sequence, 1, 1, own_documents=True).step(0)[0]
+        for number in range(copies):
+            runner.backward(runner.forward(batch) / batch.valid_tokens / copies, last=number == copies - 1)
+        norms[copies] = runner.step(1e-3, finite=True).gradient_norm
+    assert norms[96] == pytest.approx(norms[1], rel=5e-3)
+
+
+def test_deepspeed_settings_are_rendered_without_auto() -> None:
+    settings = Pretrain.model_validate({
+        "deepspeed": {"zero": 3, "offload": "optimizer"},
+        "stages": [{"name": "a", "train": {"norm": True}, "tokens": 1, "learning_rate": 1e-3}],
+    })  # fmt: skip
+    config = render_config(settings, micro_batches=244)
+    assert "auto" not in str(config)
+    assert config["zero_optimization"]["stage"] == 3
+    assert config["zero_optimization"]["offload_optimizer"] == {"device": "cpu"}
+    assert config["gradient_accumulation_steps"] == 244
+    assert config["data_types"] == {"grad_accum_dtype": "fp32"}
+
+
+def test_fingerprints_see_every_bit_and_place() -> None:
+    tensor = torch.randn(1000)
+    for dtype in (torch.float32, torch.bfloat16):
+        value = tensor.to(dtype)
+        other, swapped = value.clone(), value.clone()
+        other[17] = other[17] * (1 + 2**-7)
+        swapped[3], swapped[4] = value[4].clone(), value[3].clone()
+        assert fingerprint(value) == fingerprint(value.clone())
+        assert fingerprint(value) != fingerprint(other)
+        assert fingerprint(value) != fingerprint(swapped)
+
+
+def test_the_guard_names_what_stands_still_and_what_drifts(untied: Path) -> None:
+    from redwhale.core.errors import RedwhaleError
+
+    prepared, trained, engine, batcher = make(untied, PARTS["odd"])
+    watch = MovementGuard(engine, trained=trained, frozen=["model.norm.weight"])
+    with pytest.raises(RedwhaleError, match=r"did not change in 2 updates: model\.layers\.1"):
+        watch.check()
+    one_step(engine, batcher, 0)
+    with torch.no_grad():
+        prepared.model.model.norm.weight[0] += 1e-3
+    with pytest.raises(RedwhaleError, match=r"1 frozen tensors have changed: model\.norm\.weight"):
+        watch.check()
+
+
+def test_the_guard_waits_for_updates_that_float32_can_hold(untied: Path) -> None:
+    from redwhale.core.errors import RedwhaleError
+
+    _, trained, engine, batcher = make(untied, {"norm": True})  # weights of 1: steps of 1e-9 vanish in float32
+    watch = MovementGuard(engine, trained=trained, frozen=[])
+    for number in range(2):
+        one_step(engine, batcher, number, rate=1e-9)
+        watch.moved_by(1e-9)
+    watch.check()
+    watch.moved_by(1e-3)
+    with pytest.raises(RedwhaleError, match=r"did not change in 2 updates: model\.norm\.weight"):
+        watch.check()
+
+
+def test_predictions_are_the_models_own(model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    engine = make(model, PARTS["rows"], engine="zero-3")[2]
+    ids = torch.randint(3, 400, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    logits = engine.predict(ids, mask, use_cache=False).logits
+    expected = AutoModelForCausalLM.from_pretrained(model)(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    torch.testing.assert_close(logits[0], expected[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits[1, :6], expected[1, :6], rtol=1e-5, atol=1e-5)
+    assert isinstance(Batch(ids, ids, ids, None).to(torch.device("cpu")), Batch)
