@@ -1,0 +1,112 @@
+"""The ``eval bpb`` step: bits per byte on the corpus's held-out documents, per source and per language."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from redwhale.core.artifact import Input, Manifest
+from redwhale.core.console import Console
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.publish import write_json
+from redwhale.core.recipe.evaluate import BitsPerByte as Settings
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import Built, Plan, produce
+from redwhale.evaluation import targets
+from redwhale.evaluation.targets import Target
+from redwhale.measure.bits_per_byte import BitsPerByte, by_language, measure_texts
+
+STEP = "eval-bpb"
+ALGORITHM = 1
+SCHEMA = 1
+RESULT_NAME = "bits_per_byte.json"
+DEFAULT_CONTEXT_TOKENS = 4096
+# A forward pass over 4,096 tokens fills any device; its logits are below 1 GiB for most vocabularies.
+BATCH_TOKENS = 4096
+
+
+def result_folder(recipe: Recipe, model: str) -> Path:
+    """Return where a model's bits per byte stand."""
+    return targets.result_folder(recipe, model, "bits_per_byte")
+
+
+def plan(recipe: Recipe, model: str) -> Plan:
+    """Return what ``eval bpb`` reads and writes for ``model``; a hub base must be fetched already."""
+    settings: Settings = recipe.need("evaluate").bits_per_byte
+    return Plan(
+        step=STEP, command=f"redwhale eval bpb --model {model} -c {recipe.file}", folder=result_folder(recipe, model),
+        inputs=(*targets.find_target(recipe, model).inputs(), Input("corpus", recipe.corpus_folder)),
+        fields={**settings.model_dump(mode="json"), "context_tokens": context_limit(recipe)}, algorithm=ALGORITHM,
+    )  # fmt: skip
+
+
+def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
+    """Measure a model's bits per byte, or say that it is done."""
+    target = targets.find_target(recipe, model, fetch=True)
+    target.need()
+    steps = plan(recipe, model)
+    return produce(
+        steps, lambda: build(recipe, target, steps.folder, console=console), console=console, fresh=fresh, verify=verify
+    )
+
+
+def context_limit(recipe: Recipe) -> int:
+    """Return the most tokens read at once: the length that training uses, so that its figures are the same."""
+    return recipe.pretrain.sequence_length if recipe.pretrain else DEFAULT_CONTEXT_TOKENS
+
+
+def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> Built:
+    """Measure every source's held-out documents and pool them by language."""
+    from redwhale.tokenizer.reader import load_tokenizer
+
+    settings: Settings = recipe.need("evaluate").bits_per_byte
+    device = targets.device_of(recipe)
+    sources = held_out(recipe, settings.documents)
+    model = targets.load_model(target.folder, device)
+    tokenizer = load_tokenizer(target.folder)
+    context_tokens = min(context_limit(recipe), targets.context_of(model))
+    results: dict[str, tuple[str, BitsPerByte]] = {}
+    with console.progress("bits per byte", sum(len(texts) for _, texts in sources.values()), "documents") as progress:
+        for source, (language, texts) in sources.items():
+            measured = measure_texts(
+                model, tokenizer, texts, document_bytes=settings.document_bytes, context_tokens=context_tokens,
+                batch_tokens=BATCH_TOKENS, device=device,
+            )  # fmt: skip
+            results[source] = (language, measured)
+            progress.advance(len(texts), source)
+    figures = {
+        "sources": {s: {"language": language, **as_figures(r)} for s, (language, r) in results.items()},
+        "languages": {language: as_figures(result) for language, result in by_language(results).items()},
+    }
+    protocol = {
+        "documents": settings.documents, "document_bytes": settings.document_bytes, "context_tokens": context_tokens,
+        "weights_dtype": targets.dtype_of(model), "softmax_dtype": "float32",
+    }  # fmt: skip
+    write_json(folder / RESULT_NAME, {"schema": SCHEMA, "protocol": protocol, **figures})
+    documents = {source: len(texts) for source, (_, texts) in sources.items()}
+    return Built([folder / RESULT_NAME], counts={"documents": documents}, metrics={**figures, "protocol": protocol})
+
+
+def held_out(recipe: Recipe, documents: int) -> dict[str, tuple[str, list[str]]]:
+    """Return language and texts of every source that has held-out documents; raise where none has."""
+    from redwhale.corpus.reader import held_out_texts
+
+    sources = held_out_texts(recipe.corpus_folder, documents=documents)
+    if not sources:
+        raise RedwhaleError(
+            "the corpus holds no held-out documents, so nothing can be measured", where=str(recipe.corpus_folder),
+            fix="raise `preprocess.held_out.fraction` and make the corpus again", exit_code=USAGE,
+        )  # fmt: skip
+    return sources
+
+
+def as_figures(result: BitsPerByte) -> dict[str, Any]:
+    """Return a result as it is written: ratios to 1e-6, sums beside them."""
+    return {
+        "bits_per_byte": round(result.bits_per_byte, 6),
+        "bits_per_character": round(result.bits_per_character, 6),
+        "tokens_per_character": round(result.tokens_per_character, 6),
+        "text_bytes": result.text_bytes,
+        "characters": result.characters,
+        "tokens": result.tokens,
+    }

@@ -1,0 +1,108 @@
+"""``eval bpb`` on a pico base and a small finished corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from redwhale.core.artifact import Manifest
+from redwhale.core.console import Console
+from redwhale.core.errors import RedwhaleError
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import Built, Plan, produce
+from redwhale.evaluation import bits, targets
+from redwhale.measure.bits_per_byte import measure_texts
+from redwhale.tokenizer.reader import load_tokenizer
+from tests import pico
+from tests.evaluation.test_targets import base, recipe_for
+
+__all__ = ["base"]
+HELD_OUT = {"news": ("ko", pico.korean_documents(5)), "wiki": ("ko", ["짧은 글이다."]), "prose": ("en", ["Some text."])}
+
+
+def make_corpus(folder: Path, held_out: dict[str, tuple[str, list[str]]]) -> None:
+    """Write a corpus artifact with held-out documents only."""
+
+    def build() -> Built:
+        outputs, sources = [folder / "statistics.json"], []
+        for name, (language, texts) in held_out.items():
+            sources.append({"name": name, "language": language, "train": {"documents": 0, "bytes": 0}})
+            if texts:
+                path = folder / "held_out" / f"{name}-00000.parquet"
+                path.parent.mkdir(exist_ok=True)
+                pq.write_table(pa.table({"text": texts}), path)
+                outputs.append(path)
+        outputs[0].write_text(json.dumps({"sources": sources}), encoding="utf-8")
+        return Built(outputs)
+
+    produce(Plan("preprocess", "redwhale preprocess", folder, (), {}, 1), build, console=Console(quiet=True))
+
+
+def make(folder: Path, base: Path, held_out: dict[str, tuple[str, list[str]]] | None = None, **settings: Any) -> Recipe:
+    make_corpus(folder / "corpus", HELD_OUT if held_out is None else held_out)
+    return recipe_for(
+        folder, base, preprocess={"existing": "corpus"}, evaluate={"bits_per_byte": {"document_bytes": 100, **settings}}
+    )
+
+
+def run(recipe: Recipe, model: str = "base", **more: bool) -> Manifest:
+    return bits.run(recipe, model, console=Console(quiet=True), **more)
+
+
+def test_sources_and_languages(tmp_path: Path, base: Path) -> None:
+    import torch
+
+    manifest = run(make(tmp_path, base))
+    result = json.loads((tmp_path / "run/evaluation/base/bits_per_byte/bits_per_byte.json").read_text())
+    assert list(result["sources"]) == ["news", "wiki", "prose"] and list(result["languages"]) == ["ko", "en"]
+    assert result["sources"] == manifest.metrics["sources"]
+    model, tokenizer = targets.load_model(base, torch.device("cpu")), load_tokenizer(base)
+    expected = measure_texts(
+        model, tokenizer, HELD_OUT["news"][1], document_bytes=100, context_tokens=64, batch_tokens=64, device="cpu"
+    )
+    assert result["sources"]["news"]["bits_per_byte"] == pytest.approx(expected.bits_per_byte, abs=1e-5)
+    assert result["sources"]["news"]["tokens"] == expected.tokens
+    korean = [result["sources"][name] for name in ("news", "wiki")]
+    pooled = sum(s["bits_per_byte"] * s["text_bytes"] for s in korean) / sum(s["text_bytes"] for s in korean)
+    assert result["languages"]["ko"]["bits_per_byte"] == pytest.approx(pooled, abs=1e-5)
+    assert result["protocol"]["context_tokens"] == 64  # the pretrain section's sequence_length
+
+
+def test_documents_and_their_bytes_are_bounded(tmp_path: Path, base: Path) -> None:
+    manifest = run(make(tmp_path, base, documents=2, document_bytes=20))
+    assert manifest.counts["documents"] == {"news": 2, "wiki": 1, "prose": 1}
+    # 20 bytes of Korean end within a character here: "오늘은 날씨가 " is 20 bytes, whole characters only
+    assert all(source["text_bytes"] <= 20 * 2 for source in manifest.metrics["sources"].values())
+    assert manifest.metrics["sources"]["prose"] | {"bits_per_byte": 0, "bits_per_character": 0} == {
+        "language": "en", "bits_per_byte": 0, "bits_per_character": 0, "text_bytes": 10, "characters": 10,
+        "tokens": manifest.metrics["sources"]["prose"]["tokens"],
+        "tokens_per_character": manifest.metrics["sources"]["prose"]["tokens"] / 10,
+    }  # fmt: skip
+
+
+def test_again_is_unchanged_and_another_folder_gives_the_same_bytes(tmp_path: Path, base: Path) -> None:
+    recipe = make(tmp_path, base)
+    first = run(recipe)
+    assert run(recipe) == first
+    assert run(recipe, str(base)).digest == first.digest
+
+
+def test_a_source_without_held_out_text_is_left_out(tmp_path: Path, base: Path) -> None:
+    manifest = run(make(tmp_path, base, {"english": ("en", []), "news": HELD_OUT["news"]}))
+    assert list(manifest.metrics["sources"]) == ["news"]
+
+
+def test_nothing_held_out_is_an_error(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(RedwhaleError, match=r"holds no held-out documents.*raise `preprocess.held_out.fraction`"):
+        run(make(tmp_path, base, {"news": ("ko", [])}))
+
+
+def test_an_unfinished_corpus_is_named(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(RedwhaleError, match="corpus") as caught:
+        run(recipe_for(tmp_path, base, evaluate={}))
+    assert caught.value.exit_code == 2
