@@ -1,0 +1,176 @@
+"""The order of the steps: run what is not done, say what is, follow a result back to its sources.
+
+Besides the command line this is the only importer of several steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redwhale.core.artifact import Manifest, check_outputs, is_finished, read_manifest
+from redwhale.core.console import Console
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import Plan, state_of
+
+
+@dataclass(frozen=True)
+class ChainStep:
+    """One link: its name, the command that makes it alone, its plan and its run."""
+
+    name: str
+    command: str
+    folder: Path
+    plan: Callable[[], Plan]
+    make: Callable[..., Manifest]
+
+
+@dataclass
+class Outcome:
+    """What a run of the chain came to; ``manifests`` are by step name."""
+
+    recipe: Recipe
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    stopped: bool = False
+    seconds: float = 0.0
+
+
+def chain_steps(recipe: Recipe) -> list[ChainStep]:
+    """Return the links that the recipe's sections ask for, in order."""
+    from redwhale.corpus import step as corpus
+    from redwhale.evaluation import bits
+    from redwhale.evaluation.kobest import step as kobest
+    from redwhale.tokenizer import step as tokenizer
+    from redwhale.training import packing
+    from redwhale.training import step as training
+    from redwhale.weights import step as weights
+
+    def link(name: str, command: str, folder: Path, step: Any, *arguments: Any) -> ChainStep:
+        return ChainStep(
+            name, f"redwhale {command} -c {recipe.file}", folder,
+            partial(step.plan, recipe, *arguments), partial(step.run, recipe, *arguments),
+        )  # fmt: skip
+
+    links = []
+    if recipe.preprocess:
+        links.append(link("preprocess", "preprocess", recipe.corpus_folder, corpus))
+    if recipe.tokenizer:
+        links.append(link("train-tokenizer", "train-tokenizer", recipe.tokenizer_folder, tokenizer))
+    if recipe.init:
+        links.append(link("init-model", "init-model", recipe.model_0_folder, weights))
+    stages = recipe.pretrain.stages if recipe.pretrain else []
+    if stages:
+        links.append(link("pack", "pack", recipe.tokens_folder, packing))
+    for index, stage in enumerate(stages):
+        command = f"pretrain --stage {index + 1}"
+        links.append(link(f"stage {index + 1} {stage.name}", command, recipe.stage_folder(index), training, index))
+    if recipe.evaluate:
+        numbers = [str(index + 1) for index in range(len(stages))]
+        ends = ["base", numbers[-1] if numbers else "0"]
+        for model in ["base", "0", *numbers]:
+            plan_folder = bits.result_folder(recipe, model)
+            links.append(link(f"bits per byte {model}", f"eval bpb --model {model}", plan_folder, bits, model))
+        for model in ends if recipe.evaluate.kobest else []:
+            plan_folder = kobest.result_folder(recipe, model)
+            links.append(link(f"kobest {model}", f"eval kobest --model {model}", plan_folder, kobest, model))
+    return links
+
+
+def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Outcome:
+    """Do everything that is not yet done, in order; with ``fresh`` also what was made from other settings.
+
+    Stops where a gate says so; ``Outcome.stopped`` tells.
+    """
+    outcome, started = Outcome(recipe), time.perf_counter()
+    for step in chain_steps(recipe):
+        again = fresh and not _uses_existing(recipe, step) and _state(step)[0] == "changed"
+        manifest = step.make(console=console, fresh=again, verify=verify)
+        outcome.manifests[step.name] = manifest
+        if manifest.stopped_by_gate:
+            console.warn(f"{step.name}: stopped by a gate; mend the input, or change the gate in the recipe")
+            outcome.stopped = True
+            break
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _uses_existing(recipe: Recipe, step: ChainStep) -> bool:
+    """Tell whether the step's result comes from outside this recipe's folder and is only read."""
+    return not step.folder.is_relative_to(recipe.root)
+
+
+def _state(step: ChainStep) -> tuple[str, list[str]]:
+    """Return a step's state; one that cannot be planned yet (a hub base not fetched, say) is waiting."""
+    try:
+        return state_of(step.plan())
+    except RedwhaleError as error:
+        return "waiting", [str(error)]
+
+
+def status(recipe: Recipe) -> list[dict[str, Any]]:
+    """Return one row a step: its state, what differs where it changed, and the command that makes it."""
+    rows = []
+    for step in chain_steps(recipe):
+        if _uses_existing(recipe, step):
+            state, differences = ("done" if is_finished(step.folder) else "waiting"), list[str]()
+        else:
+            state, differences = _state(step)
+        rows.append({
+            "step": step.name, "state": state, "why": differences, "folder": str(step.folder),
+            "command": step.command,
+        })  # fmt: skip
+    return rows
+
+
+def evaluate(
+    recipe: Recipe, kind: str, models: Sequence[str], *, console: Console, fresh: bool, verify: bool
+) -> dict[str, Manifest]:
+    """Measure models (the last stage by default) by ``kobest`` or ``bpb``; return manifests by model."""
+    from redwhale.evaluation import bits
+    from redwhale.evaluation.kobest import step as kobest
+
+    stages = recipe.pretrain.stages if recipe.pretrain else []
+    chosen = list(models) or [str(len(stages))]
+    run = kobest.run if kind == "kobest" else bits.run
+    return {model: run(recipe, model, console=console, fresh=fresh, verify=verify) for model in chosen}
+
+
+def last_finished(recipe: Recipe) -> Path:
+    """Return the folder of the last model that is done; raise where nothing is."""
+    count = len(recipe.pretrain.stages) if recipe.pretrain else 0
+    folders = [recipe.stage_folder(index) for index in reversed(range(count))]
+    for folder in [*folders, recipe.model_0_folder, recipe.tokenizer_folder, recipe.corpus_folder]:
+        if is_finished(folder):
+            return folder
+    raise RedwhaleError(
+        "nothing is finished yet", where=str(recipe.root), fix=f"redwhale run -c {recipe.file}", exit_code=USAGE
+    )
+
+
+def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:
+    """Return a result and, inside it, everything it was made from, down to the source files.
+
+    Raises where a file of a result on the way is missing or changed, or where a result was made again
+    after it had been used.
+    """
+    manifest = read_manifest(folder)
+    check_outputs(folder, manifest, rehash=verify)
+    inputs: list[dict[str, Any]] = []
+    for record in manifest.inputs:
+        path = Path(record.path)
+        if not path.is_dir():
+            inputs.append({"role": record.role, "path": record.path, "digest": record.digest, "bytes": record.bytes})
+            continue
+        child = lineage(path, verify=verify)
+        if child["digest"] != record.digest:
+            raise RedwhaleError(
+                f"{record.role} was made again after this was built from it", where=str(folder),
+                fix="`redwhale run --fresh` makes what is stale again", exit_code=USAGE,
+            )  # fmt: skip
+        inputs.append({"role": record.role, **child})
+    return {"path": str(folder), "step": manifest.step, "digest": manifest.digest, "inputs": inputs}

@@ -1,0 +1,116 @@
+"""What commands show of results: tables for people, the same numbers as JSON with ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redwhale.chain import Outcome
+from redwhale.core.artifact import Manifest
+from redwhale.core.console import Console, duration, quantity
+
+_GIB = 2**30
+
+
+def show_status(rows: list[dict[str, Any]], console: Console) -> None:
+    """Show one row a step and the next command."""
+    console.table("", ["step", "state", "why"], [[r["step"], r["state"], "; ".join(r["why"][:2])] for r in rows])
+    following = next((row["command"] for row in rows if row["state"] != "done"), None)
+    console.result("status", {"steps": rows, "next": following})
+    console.note(f"next: {following}" if following else "everything is done")
+
+
+def show_lineage(tree: dict[str, Any], console: Console) -> None:
+    """Show a result and what it was made from, indented, the source files last."""
+    console.result("show lineage", {"lineage": tree})
+    if console.json_output:
+        return
+    seen: set[str] = set()
+
+    def walk(node: dict[str, Any], depth: int) -> None:
+        role = f"{node['role']} = " if "role" in node else ""
+        again = node["digest"] in seen and node.get("inputs")
+        console.data(f"{'  ' * depth}{role}{node['path']}  {node['digest'][:12]}{'  (above)' if again else ''}")
+        seen.add(node["digest"])
+        for child in [] if again else node.get("inputs", []):
+            walk(child, depth + 1)
+
+    walk(tree, 0)
+
+
+def show_kobest(results: dict[str, Manifest], console: Console) -> None:
+    """Show accuracy and macro-F1 per task and model."""
+    console.result("eval kobest", {"models": {model: m.metrics for model, m in results.items()}})
+    _kobest_table(results, console)
+
+
+def _kobest_table(results: dict[str, Manifest], console: Console) -> None:
+    tasks = list(next(iter(results.values())).metrics["tasks"])
+    rows = []
+    for model, manifest in results.items():
+        scores = manifest.metrics["tasks"]
+        rows.append([model, *(f"{scores[t]['acc']:.4f} / {scores[t]['macro_f1']:.4f}" for t in tasks),
+                     manifest.metrics["mean"]["macro_f1"]])  # fmt: skip
+    console.table("KoBEST: accuracy / macro-F1", ["model", *tasks, "mean macro-F1"], rows)
+
+
+def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
+    """Show bits per byte by language and by source, one column a model."""
+    console.result("eval bpb", {"models": {model: m.metrics for model, m in results.items()}})
+    first = next(iter(results.values())).metrics
+    rows = [
+        [name, *(m.metrics[kind][name]["bits_per_byte"] for m in results.values())]
+        for kind in ("languages", "sources")
+        for name in first[kind]
+    ]
+    console.table("Bits per byte on held-out text", ["", *results], rows)
+
+
+def show_summary(outcome: Outcome, console: Console) -> None:
+    """Show the chain's result: bits per byte at every boundary, speed, memory, KoBEST, tokens per character."""
+    manifests = outcome.manifests
+    console.result("run", {
+        "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1),
+        "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
+    })  # fmt: skip
+    bits = {n.removeprefix("bits per byte "): m for n, m in manifests.items() if n.startswith("bits per byte ")}
+    kobest = {n.removeprefix("kobest "): m for n, m in manifests.items() if n.startswith("kobest ")}
+    stages = {n.split()[1]: (n, m) for n, m in manifests.items() if n.startswith("stage ")}
+    languages = list(next(iter(bits.values())).metrics["languages"]) if bits else []
+    rows = []
+    for model, manifest in bits.items():
+        name, stage = stages.get(model, ({"0": "0 after init"}.get(model, model), None))
+        measured = [manifest.metrics["languages"][language]["bits_per_byte"] for language in languages]
+        speed = quantity(stage.metrics["tokens_per_second"]) if stage else "-"
+        memory = f"{stage.metrics['peak_memory_bytes'] / _GIB:.2f}" if stage else "-"
+        score = f"{kobest[model].metrics['mean']['macro_f1']:.4f}" if model in kobest else "-"
+        rows.append([name, *measured, speed, memory, score])
+    if rows:
+        columns = ["model", *(f"{language} bits/byte" for language in languages), "tokens/s", "peak GiB", "KoBEST F1"]
+        console.table("Bits per byte on held-out text after each step", columns, rows)
+    if kobest:
+        _kobest_table(kobest, console)
+    show_tokenizer(manifests.get("train-tokenizer"), console)
+
+
+def show_tokenizer(manifest: Manifest | None, console: Console) -> None:
+    """Show tokens per character before and after, per source of held-out text and per language."""
+    sources = manifest.metrics.get("sources", {}) if manifest else {}
+    sums: dict[str, list[int]] = {}
+    rows = []
+    for name, source in sources.items():
+        numbers = [source["characters"], source["base"]["tokens"], source["new"]["tokens"]]
+        rows.append([name, *numbers])
+        total = sums.setdefault(source["language"], [0, 0, 0])
+        sums[source["language"]] = [before + more for before, more in zip(total, numbers, strict=True)]
+    rows = [[f"all {language}", *total] for language, total in sums.items()] + rows
+    if rows:
+        console.table("Tokens per character on held-out text", ["", "base", "extended", "ratio"], [
+            [name, base / characters, new / characters, new / base] for name, characters, base, new in rows
+        ])  # fmt: skip
+
+
+def show_demo(outcome: Outcome, console: Console, *, seconds: float, base_seconds: float) -> None:
+    """Show the demo's result and how long it took, installation not counted."""
+    show_summary(outcome, console)
+    base = f"of which the English base took {duration(base_seconds)}"
+    console.note(f"demo: done in {duration(seconds)} without installation, {base}")

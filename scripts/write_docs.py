@@ -1,0 +1,89 @@
+"""Write what is generated: docs/cli.md, docs/recipe.md, docs/recipe.schema.json and configs/*.yaml.
+
+Run by ``make docs``; a test checks that the files are what this writes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from redwhale.core.recipe import presets
+from redwhale.core.recipe.load import section_in
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.recipe.render import flow
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = (
+    "new", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer", "init-model", "pack",
+    "pretrain", "eval kobest", "eval bpb", "demo",
+)  # fmt: skip
+
+
+def cli_reference() -> str:
+    """Return every command's help text."""
+    parts = ["# Commands\n", "Written by `make docs` from `--help`.\n"]
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "redwhale", *command.split(), "--help"],
+            capture_output=True, text=True, check=True, env={"COLUMNS": "100", "PATH": ""},
+        )  # fmt: skip
+        parts.append(f"## redwhale {command}\n\n```\n{done.stdout.rstrip()}\n```\n")
+    parts.append(
+        "## Exit codes\n\n0 done, or nothing to do; 1 failed; 2 usage, recipe or unsafe input; 3 finished, but over a\n"
+        "data-loss or quality gate; 4 disk or memory; 130 interrupted, the same command goes on.\n"
+    )
+    return "\n".join(parts)
+
+
+def recipe_reference() -> str:
+    """Return every key of a recipe with its type, default and documentation."""
+    parts = [
+        "# Recipe\n",
+        "Written by `make docs` from the fields' own documentation. Sizes: `2B` tokens, `256MiB`; shares: `0.1%`.",
+        "Relative paths start at the recipe's folder. Unknown keys are errors.\n",
+    ]
+    _section(parts, Recipe, "")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _section(parts: list[str], model: type[BaseModel], path: str) -> None:
+    parts.append(f"## `{path}`\n" if path else "## Top level\n")
+    parts.append(" ".join((model.__doc__ or "").split()) + "\n")
+    inner: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        section = section_in(field.annotation)
+        if section is not None:
+            listed = typing.get_origin(field.annotation) is list
+            inner.append((f"{path}.{name}" if path else name, section))
+            kind = "list of sections, below" if listed else "section, below"
+        else:
+            kind = "required" if field.is_required() else f"default {_default(field.default)}"
+        parts.append(f"- **`{name}`** ({kind}). {' '.join((field.description or '').split())}")
+    parts.append("")
+    for where, section in inner:
+        _section(parts, section, where)
+
+
+def _default(value: object) -> str:
+    return "unset" if value is None else f"`{flow(value)}`"
+
+
+def generated() -> dict[str, str]:
+    """Return every generated file's path and text."""
+    schema = json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    files = {"docs/cli.md": cli_reference(), "docs/recipe.md": recipe_reference(), "docs/recipe.schema.json": schema}
+    return files | {f"configs/{name}.yaml": presets.preset_text(name) for name in presets.NAMES}
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        target = ROOT / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(path)

@@ -1,0 +1,114 @@
+"""The whole chain on a pico base and a pico corpus, through the command line, on a CPU."""
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workspace import make_workspace, redwhale
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_workspace(tmp_path_factory.mktemp("chain"))
+    done = redwhale("run", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "run.json").write_text(done.stdout)
+    return folder
+
+
+def test_every_step_is_done_and_a_second_run_does_nothing(workspace: Path) -> None:
+    document = json.loads((workspace / "run.json").read_text())
+    names = list(document["steps"])
+    assert names == [
+        "preprocess", "train-tokenizer", "init-model", "pack", "stage 1 embeddings", "stage 2 odd", "stage 3 lora",
+        "bits per byte base", "bits per byte 0", "bits per byte 1", "bits per byte 2", "bits per byte 3",
+        "kobest base", "kobest 3",
+    ]  # fmt: skip
+    before = {p: p.stat().st_mtime_ns for p in workspace.joinpath("run").rglob("*") if p.is_file()}
+    done = redwhale("run", cwd=workspace)
+    assert done.returncode == 0 and done.stderr.count("unchanged") == len(names), done.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in workspace.joinpath("run").rglob("*") if p.is_file()}
+    states = {row["state"] for row in json.loads(redwhale("status", "--json", cwd=workspace).stdout)["steps"]}
+    assert states == {"done"}
+
+
+def test_a_run_with_nothing_to_do_imports_nothing_heavy(workspace: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "redwhale", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=workspace)
+    assert done.returncode == 0 and "redwhale.training.step" in done.stderr
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert not imported & {"torch", "transformers", "deepspeed", "tokenizers", "sentencepiece"}
+
+
+def test_the_last_model_loads_without_redwhale_and_gives_the_same_logits(workspace: Path) -> None:
+    code = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+ids = tokenizer("할머니께서 담그신 김치", return_tensors="pt").input_ids
+torch.save({"ids": ids, "logits": model(ids).logits.detach()}, sys.argv[2])
+print(len(tokenizer), model.config.vocab_size)
+assert not [m for m in sys.modules if m.startswith("redwhale")]
+"""
+    model = workspace / "run" / "stage-3-lora" / "model"
+    plain = workspace / "plain.pt"
+    command = [sys.executable, "-c", code, str(model), str(plain)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    tokens, rows = map(int, done.stdout.split())
+    assert tokens <= rows and rows % 8 == 0
+    import torch
+
+    from redwhale.core.recipe.pretrain import Train
+    from redwhale.training.model import prepare
+
+    stored = torch.load(plain, weights_only=True)
+    ours = prepare(model, Train(embedding="new", head="new")).module.eval()  # rows in blocks, as in training
+    with torch.no_grad():
+        logits = ours(stored["ids"]).logits
+    assert stored["logits"].std() > 0.1
+    torch.testing.assert_close(logits, stored["logits"], rtol=1e-5, atol=1e-5)
+    steps = json.loads((workspace / "run.json").read_text())["steps"]
+    gaps = [step["metrics"]["export_logit_gap"] for name, step in steps.items() if name.startswith("stage")]
+    assert len(gaps) == 3 and max(gaps) < 1e-5  # what the trained model gave before it was written, fp32
+
+
+def test_korean_improves_and_the_stages_follow_each_other(workspace: Path) -> None:
+    steps = json.loads((workspace / "run.json").read_text())["steps"]
+    korean = [steps[f"bits per byte {i}"]["metrics"]["languages"]["ko"]["bits_per_byte"] for i in range(4)]
+    assert korean[3] < korean[0]
+    cursors = [steps[name]["counts"]["cursor"] for name in steps if name.startswith("stage")]
+    assert all(a["stories"] < b["stories"] for a, b in itertools.pairwise(cursors))
+
+
+def test_lineage_reaches_the_sources(workspace: Path) -> None:
+    shown = redwhale("show", "lineage", cwd=workspace)
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert "stage-3-lora" in lines[0]
+    assert any(line.strip().startswith("source:stories/ko.jsonl = ") for line in lines)
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(workspace: Path) -> None:
+    done = redwhale("pretrain", "--stage", "2", "--set", "pretrain.stages.1.learning_rate=5e-3", cwd=workspace)
+    assert done.returncode == 2
+    assert "learning_rate: 0.01 -> 0.005" in done.stderr and "--fresh" in done.stderr
+
+
+def test_cures_for_memory_change_nothing(workspace: Path) -> None:
+    done = redwhale(
+        "pretrain", "-s", "2", "--set", "pretrain.micro_batch=1", "--set", "pretrain.recompute=true", cwd=workspace
+    )
+    assert done.returncode == 0 and "unchanged" in done.stderr, done.stderr
+
+
+def test_a_stage_out_of_order_names_the_one_before(workspace: Path, tmp_path: Path) -> None:
+    done = redwhale("pretrain", "--stage", "2", "--set", f"workdir={tmp_path}/other", cwd=workspace)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "other" / "stage-2-odd" / "manifest.json").exists()

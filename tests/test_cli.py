@@ -1,0 +1,79 @@
+"""The command line: help that is quick and starts with an example, one-line errors, right exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [
+    ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["run"], ["demo"], ["new"],
+    ["status"], ["eval", "kobest"], ["eval", "bpb"], ["show", "recipe"], ["show", "lineage"], ["eval"], ["show"], [],
+]  # fmt: skip
+
+
+def redwhale(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "redwhale", *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_starts_with_an_example(command: list[str]) -> None:
+    done = redwhale(*command, "--help")
+    assert done.returncode == 0
+    body = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    assert any(line.startswith("Example:") for line in body[1:4]), done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['redwhale', 'pretrain', '--help']\nfrom redwhale.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'transformers', 'numpy', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_import_is_light() -> None:
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import redwhale"], capture_output=True, text=True)
+    assert "torch" not in done.stderr and "pydantic" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["preprocess", "-c", "none.yaml"], 2, "error: none.yaml: there is no recipe here; name one with -c FILE"),
+        (["preprocess", "-c", "bad.yaml"], 2, "bad.yaml:3: preproces: unknown key `preproces`; did you mean"),
+        (["pretrain"], 2, "Missing option '--stage'"),
+        (["prepro"], 2, "No such command"),
+        (["init-model", "-c", "short.yaml"], 2, "error: "),
+        (["new", "--preset", "x"], 2, "there is no preset 'x'"),
+        (["show", "lineage", "."], 2, "there is no finished result here"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line_with_the_right_code(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    (tmp_path / "bad.yaml").write_text("version: 1\nworkdir: run\npreproces: {}\n")
+    (tmp_path / "short.yaml").write_text("version: 1\nworkdir: run\n")
+    done = redwhale(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_new_show_and_json(tmp_path: Path) -> None:
+    assert redwhale("new", "--preset", "llama3-8b", "--out", "r.yaml", cwd=tmp_path).returncode == 0
+    shown = redwhale("show", "recipe", "-c", "r.yaml", "--resolved", cwd=tmp_path)
+    assert shown.returncode == 0 and "sequence_length: 4096  # r.yaml:" in shown.stdout
+    document = json.loads(redwhale("show", "recipe", "-c", "r.yaml", "--json", cwd=tmp_path).stdout)
+    assert document["command"] == "show recipe" and document["recipe"]["pretrain"]["sequence_length"] == 4096
+    assert list(json.loads(redwhale("new", "--list", "--json").stdout)["presets"]) == [
+        "demo", "demo-base", "redwhale-10.8b", "eeve-10.8b", "llama3-8b"]  # fmt: skip
+
+
+def test_module_directions_hold() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports"))], capture_output=True, text=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
