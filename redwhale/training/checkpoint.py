@@ -51,7 +51,11 @@ class StageState:
 def save(
     folder: Path, state: StageState, *, engine: Engine, trained: Sequence[TrainedTensor], keep: int, world: World
 ) -> None:
-    """Write one checkpoint (all processes gather, process 0 writes) and drop all but the newest ``keep``."""
+    """Write one checkpoint (all processes gather, process 0 writes) and drop all but the newest ``keep``.
+
+    No process returns before it is written: one that ended earlier, being interrupted, would make its
+    launcher end process 0 in the middle of writing.
+    """
     state.adam_steps = engine.adam_steps()
     target = folder / f"step-{state.step:06d}"
     with atomic_folder(target) if world.leads else contextlib.nullcontext() as temporary:
@@ -72,6 +76,7 @@ def save(
     if world.leads:
         for old in _stored(folder)[keep:]:
             shutil.rmtree(old)
+    world.share(target.name)
 
 
 def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:

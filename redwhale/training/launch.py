@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,7 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.training.layout import process_count
 
 _TIMEOUT = timedelta(hours=12)  # the others wait while process 0 packs tokens
+_SETTLE_SECONDS = 0.2
 _RANK_VARIABLES = {
     "RANK": "0",
     "LOCAL_RANK": "0",
@@ -91,9 +93,15 @@ def join(device: torch.device, *, group: bool) -> World:
 
 
 def _leave() -> None:
-    """Stop the group's threads before the interpreter ends: left running they abort the process."""
+    """Leave the group, and let its threads finish while the interpreter still stands.
+
+    A Gloo thread that lets go of its last tensor after the interpreter has begun to end aborts the process,
+    and DDP keeps those threads alive (torch 2.13). What they have left to do takes microseconds of theirs;
+    the pause hands them the interpreter.
+    """
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        time.sleep(_SETTLE_SECONDS)
 
 
 @contextlib.contextmanager

@@ -369,34 +369,3 @@ def test_a_checkpoint_holds_only_named_float32_tensors(tmp_path: Path, starts: C
     assert all(name.startswith("model.layers.1.") for name in tensors)
     state = json.loads((home / "state.json").read_text())["state"]
     assert (state["step"], state["updates"], state["adam_steps"]) == (2, 2, 2)
-
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("deepspeed", [None, {"zero": 2}, {"zero": 3}], ids=["ddp", "zero-2", "zero-3"])
-def test_two_processes_make_the_model_of_one(tmp_path: Path, starts: Callable[..., Path], deepspeed: Any) -> None:
-    train = {"embedding": "new", "head": "all", "layers": "odd"}
-    settings = {"batch_tokens": 7 * 32, "micro_batch": 3}  # 7 sequences do not come out even
-    one = write_recipe(starts(tmp_path / "a"), stage(**train), **settings)
-    run(one)
-    two = write_recipe(starts(tmp_path / "b"), stage(**train), deepspeed=deepspeed, **settings)
-    script = tmp_path / "train.py"
-    script.write_text(KILLED)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    for _ in range(2):  # the second time all is done
-        done = subprocess.run(
-            [*TORCHRUN, str(29600 + os.getpid() % 300), str(script), str(two.file)], env=environment,
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-    left, right = state_of(one.model_folder(0)), state_of(two.model_folder(0))
-    for name, tensor in left.items():
-        torch.testing.assert_close(tensor, right[name], rtol=0, atol=1e-5)
-    manifest = read_manifest(two.stage_folder(0))
-    assert "2 process" in manifest.metrics["engine"]
-    assert manifest.counts["valid_tokens"] == read_manifest(one.stage_folder(0)).counts["valid_tokens"]
-    assert [row["loss"] for row in rows(two) if "loss" in row] == pytest.approx(
-        [row["loss"] for row in rows(one) if "loss" in row], rel=1e-5
-    )

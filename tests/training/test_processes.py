@@ -1,0 +1,103 @@
+"""Two processes under torchrun: the same model as one makes, and a stop that loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from redwhale.core.artifact import read_manifest
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.training import packing, step
+from redwhale.training.layout import CHECKPOINTS_NAME
+from tests.training import stages
+from tests.training.stages import QUIET, stage, state_of, write_recipe
+
+pytestmark = pytest.mark.slow
+
+TRAIN = """
+import os, signal, sys
+from pathlib import Path
+from redwhale.core.recipe.load import load_recipe
+from redwhale.training import step
+from tests.training.stages import QUIET
+
+def stop_process_0(model, tokenizer, calls=[]):
+    calls.append(1)
+    if len(calls) == int(sys.argv[2]) and os.environ["RANK"] == "0":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    after = stop_process_0 if len(sys.argv) > 2 else None
+    step.run(load_recipe(Path(sys.argv[1])), 0, console=QUIET, after=after)
+"""
+PARTS = {"embedding": "new", "head": "all", "layers": "odd"}
+SETTINGS: dict[str, Any] = {"batch_tokens": 7 * 32, "micro_batch": 3}  # 7 sequences do not come out even
+
+
+def start(root: Path, **settings: Any) -> Recipe:
+    """Make a start with packed tokens and a recipe of 6 steps."""
+    recipe = write_recipe(stages.make_start(root), stage(**PARTS), **(SETTINGS | settings))
+    packing.run(recipe, console=QUIET)
+    return recipe
+
+
+def train_in_two(recipe: Recipe, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the stage in two processes of one thread each."""
+    script = recipe.file.parent / "train.py"
+    script.write_text(TRAIN)
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script),
+         str(recipe.file), *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def losses(recipe: Recipe) -> list[float]:
+    lines = (recipe.stage_folder(0) / "metrics.jsonl").read_text().splitlines()
+    return [row["loss"] for row in map(json.loads, lines) if "loss" in row]
+
+
+def check_same(one: Recipe, two: Recipe) -> None:
+    """Check that both recipes made one model from one course of losses, but for the order of sums."""
+    left, right = state_of(one.model_folder(0)), state_of(two.model_folder(0))
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], rtol=0, atol=1e-5)
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+
+
+@pytest.mark.parametrize("deepspeed", [None, {"zero": 2}, {"zero": 3}], ids=["ddp", "zero-2", "zero-3"])
+def test_two_processes_make_the_model_of_one(tmp_path: Path, deepspeed: Any) -> None:
+    one = start(tmp_path / "a")
+    step.run(one, 0, console=QUIET)
+    two = start(tmp_path / "b", deepspeed=deepspeed)
+    for _ in range(2):  # the second time all is done
+        done = train_in_two(two)
+        assert done.returncode == 0, done.stderr[-3000:]
+    check_same(one, two)
+    manifest = read_manifest(two.stage_folder(0))
+    assert "2 process" in manifest.metrics["engine"]
+    assert manifest.counts["valid_tokens"] == read_manifest(one.stage_folder(0)).counts["valid_tokens"]
+
+
+@pytest.mark.fault
+def test_stopping_one_process_stops_both_with_a_checkpoint(tmp_path: Path) -> None:
+    often = {"measure": {"every": 7 * 32, "documents": 1}}
+    one = start(tmp_path / "a", **often)
+    step.run(one, 0, console=QUIET)
+    two = start(tmp_path / "b", **often)
+    stopped = train_in_two(two, "4")  # at the measurement after step 3, seen in step 4
+    assert stopped.returncode != 0
+    assert "interrupted after step 4 of 6; a checkpoint is saved" in stopped.stderr
+    assert "SIGABRT" not in stopped.stderr
+    assert [path.name for path in (two.stage_folder(0) / CHECKPOINTS_NAME).iterdir()] == ["step-000004"]
+    done = train_in_two(two)
+    assert done.returncode == 0, done.stderr[-3000:]
+    check_same(one, two)
