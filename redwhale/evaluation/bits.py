@@ -7,6 +7,7 @@ from typing import Any
 
 from redwhale.core.artifact import Input, Manifest
 from redwhale.core.console import Console
+from redwhale.core.device import choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.evaluate import BitsPerByte as Settings
@@ -60,7 +61,7 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
     from redwhale.tokenizer.reader import load_tokenizer
 
     settings: Settings = recipe.need("evaluate").bits_per_byte
-    device = targets.device_of(recipe)
+    device = choose_device(recipe)
     sources = held_out(recipe, settings.documents)
     model = targets.load_model(target.folder, device)
     tokenizer = load_tokenizer(target.folder)

@@ -80,20 +80,6 @@ def result_folder(recipe: Recipe, wanted: str, measure: str) -> Path:
     return recipe.root / "evaluation" / label / measure
 
 
-def device_of(recipe: Recipe) -> torch.device:
-    """Return the device of ``machine.device``; raise where a GPU is asked for and none is there."""
-    import torch
-
-    wanted = recipe.machine.device
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        raise RedwhaleError(
-            "no CUDA device is available", where=f"{recipe.file}: machine.device", fix="set it to `auto` or `cpu`",
-            exit_code=USAGE,
-        )  # fmt: skip
-    return torch.device("cuda" if wanted != "cpu" and there else "cpu")
-
-
 def load_model(folder: Path, device: torch.device) -> Any:
     """Load a causal language model for measuring, in the precision that it is stored in.
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import distributed
 
-from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.training.layout import process_count
 
 _TIMEOUT = timedelta(hours=12)  # the others wait while process 0 packs tokens
@@ -59,17 +58,6 @@ class World:
         sums = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(sums)
         return sums.tolist()
-
-
-def choose_device(wish: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda``; raise exit code 2 where CUDA is asked for and absent."""
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise RedwhaleError(
-            "CUDA is not available", where="machine.device", fix="use `device: cpu` or `auto`", exit_code=USAGE
-        )
-    if wish == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def join(device: torch.device, *, group: bool) -> World:

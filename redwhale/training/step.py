@@ -93,11 +93,11 @@ def run(
 
 
 def _join(recipe: Recipe) -> World:
+    from redwhale.core.device import choose_device
     from redwhale.training import launch
 
     deepspeed = recipe.need("pretrain").deepspeed
-    device = launch.choose_device(recipe.machine.device)
-    return launch.join(device, group=deepspeed is not None and deepspeed.zero > 0)
+    return launch.join(choose_device(recipe), group=deepspeed is not None and deepspeed.zero > 0)
 
 
 def _follow(recipe: Recipe, index: int, *, world: World, after: After | None) -> Manifest:

@@ -74,16 +74,6 @@ def test_unknown_model_lists_what_there_is(tmp_path: Path, base: Path, wanted: s
     assert caught.value.exit_code == 2
 
 
-def test_a_missing_gpu_is_said(tmp_path: Path, base: Path) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(RedwhaleError, match="no CUDA device is available"):
-        targets.device_of(recipe_for(tmp_path, base, machine={"device": "cuda"}))
-    assert targets.device_of(recipe_for(tmp_path, base, machine={"device": "auto"})).type == "cpu"
-
-
 def test_a_model_is_loaded_as_it_is_stored(base: Path) -> None:
     import torch
 

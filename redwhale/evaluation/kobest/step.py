@@ -8,6 +8,7 @@ from typing import Any
 
 from redwhale.core.artifact import Input, Manifest, hash_file
 from redwhale.core.console import Console
+from redwhale.core.device import choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.publish import write_bytes, write_json
 from redwhale.core.recipe.evaluate import Kobest
@@ -49,7 +50,7 @@ def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, ve
     steps = plan(recipe, model)
 
     def build() -> Built:
-        device = targets.device_of(recipe)
+        device = choose_device(recipe)
         questions = build_questions(recipe, settings)
         model = targets.load_model(target.folder, device)
         tokenizer = targets.load_default_tokenizer(target.folder)
