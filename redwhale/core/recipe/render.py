@@ -39,8 +39,9 @@ def _section(
             lines.append("")
         if field.description:
             lines += textwrap.wrap(
-                " ".join(field.description.split()), _WIDTH, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# "
-            )
+                " ".join(field.description.split()), _WIDTH, initial_indent=f"{pad}# ",
+                subsequent_indent=f"{pad}# ", break_on_hyphens=False,
+            )  # fmt: skip
         remark = f"  # {remarks[path]}" if path in remarks else ""
         if isinstance(value, BaseModel):
             lines.append(f"{pad}{name}:{remark}")
