@@ -14,7 +14,7 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import LOCK_NAME, clean_temporaries, fault, locked, make_folder, write_json
+from redwhale.core.publish import LOCK_NAME, TEMPORARY_PREFIX, clean_temporaries, fault, locked, make_folder, write_json
 
 BEGUN_NAME = "begun.json"
 
@@ -67,6 +67,7 @@ def produce(
             artifact.check_outputs(plan.folder, finished, rehash=verify)
             (plan.folder / BEGUN_NAME).unlink(missing_ok=True)  # left by a kill just after the manifest
             console.note(f"{plan.step}: unchanged ({plan.folder})")
+            _warn_of_gates(finished, console)
             return finished
         _begin(plan, identity, inputs)
         clean_temporaries(plan.folder)
@@ -92,10 +93,14 @@ def produce(
         )
         artifact.write_manifest(plan.folder, manifest)
         (plan.folder / BEGUN_NAME).unlink(missing_ok=True)
-        for gate in manifest.gates:
-            if gate.breached:
-                console.warn(f"{plan.step}: {gate.name} is {gate.value:.4g}, above the gate {gate.above:.4g}")
+        _warn_of_gates(manifest, console)
         return manifest
+
+
+def _warn_of_gates(manifest: Manifest, console: Console) -> None:
+    for gate in manifest.gates:
+        if gate.breached:
+            console.warn(f"{manifest.step}: {gate.name} is {gate.value:.4g}, above the gate {gate.above:.4g}")
 
 
 def state_of(plan: Plan) -> tuple[str, list[str]]:
@@ -135,19 +140,23 @@ def _read_begun(folder: Path) -> _Begun | None:
 
 
 def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
-    """Mark the folder as begun, or check that an interrupted run is the same one."""
-    if begun := _read_begun(plan.folder):
-        if begun.identity != identity:
-            raise _changed(plan, _differences(begun.fields, plan.fields, begun.inputs, inputs))
-        return
-    foreign = [
+    """Mark the folder as begun, or check that an interrupted run is the same one.
+
+    A run that ended before it made anything, as over a fault in its input, binds nobody.
+    """
+    made = [
         p.name
         for p in plan.folder.iterdir()
-        if p.name not in (LOCK_NAME, "log.txt", BEGUN_NAME) and not p.name.startswith(".tmp-")
+        if p.name not in (LOCK_NAME, "log.txt", BEGUN_NAME) and not p.name.startswith(TEMPORARY_PREFIX)
     ]
-    if foreign:
+    begun = _read_begun(plan.folder)
+    if begun and begun.identity == identity:
+        return
+    if begun and made:
+        raise _changed(plan, _differences(begun.fields, plan.fields, begun.inputs, inputs))
+    if made:
         raise RedwhaleError(
-            f"the folder holds files that are not this step's ({', '.join(sorted(foreign)[:3])})",
+            f"the folder holds files that are not this step's ({', '.join(sorted(made)[:3])})",
             where=str(plan.folder),
             fix="choose another `workdir`, or discard them with --fresh",
             exit_code=USAGE,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redwhale.tokenizer.base import JSON_NAME, read_base
+from redwhale.core.artifact import Input, Manifest, digest_inputs
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.tokenizer.base import JSON_NAME, read_base, tokenizer_files
 from redwhale.tokenizer.extend import TOKENIZER_CLASS
 
 if TYPE_CHECKING:
@@ -30,3 +32,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         loaded = Fast(tokenizer_object=base.tokenizer(), split_special_tokens=True, **base.special)
     loaded.backend_tokenizer.encode_special_tokens = True
     return loaded
+
+
+def refuse_other_base(manifest: Manifest, base: Path, *, where: str) -> None:
+    """Raise exit code 2 where a tokenizer artifact was made from another base's tokenizer than ``base`` has."""
+    found = digest_inputs([Input(f"base {path.name}", path) for path in tokenizer_files(base)])
+    made_from = {record.role: record.digest for record in manifest.inputs if record.role.startswith("base ")}
+    if {record.role: record.digest for record in found} != made_from:
+        raise RedwhaleError(
+            "the tokenizer was made from another base", where=where,
+            fix="name the base that it was made from, or make the tokenizer again with --fresh", exit_code=USAGE,
+        )  # fmt: skip

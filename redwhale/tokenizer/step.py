@@ -14,6 +14,7 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.vocabulary import Tokenizer as Settings
 from redwhale.core.step import Built, Plan, produce
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
+from redwhale.tokenizer.reader import refuse_other_base
 
 STEP = "train-tokenizer"
 ALGORITHM = 1
@@ -103,16 +104,7 @@ def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:
         raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder), exit_code=USAGE)
     artifact.check_outputs(folder, manifest, rehash=verify)
     if recipe.base is not None:
-        files = tokenizer_files(base_folder(recipe))
-        found = artifact.digest_inputs([Input(f"base {path.name}", path) for path in files])
-        made_from = {record.role: record.digest for record in manifest.inputs if record.role != "corpus"}
-        if {record.role: record.digest for record in found} != made_from:
-            raise RedwhaleError(
-                "the tokenizer was made from another base",
-                where=f"{folder} and {recipe.file}: base.model",
-                fix="name the base that it was made from, or remove `tokenizer.existing`",
-                exit_code=USAGE,
-            )
+        refuse_other_base(manifest, base_folder(recipe), where=f"{folder} and {recipe.file}: base.model")
     return manifest
 
 

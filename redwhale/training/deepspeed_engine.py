@@ -101,7 +101,8 @@ class DeepSpeedEngine:
         if dtype != torch.float32:
             for name, value in exact.items():  # start from the stored float32 values, not from their bf16 rounding
                 self._set_master(name, value)
-        offloaded = ", states in main memory" if settings.deepspeed.offload == "optimizer" else ""
+        self.offloaded = settings.deepspeed.offload == "optimizer"
+        offloaded = ", states in main memory" if self.offloaded else ""
         self.name = f"DeepSpeed ZeRO-{self.zero} over {world.size} process{'es' if world.size > 1 else ''}"
         self.optimizer_name = f"torch AdamW, {len(self.engine.optimizer.param_groups)} groups, float32{offloaded}"
         self.engine.train()
@@ -115,7 +116,7 @@ class DeepSpeedEngine:
             raise RedwhaleError(f"asked for ZeRO-{self.zero}, got {type(self.engine)} level {level}", exit_code=FAILED)
         check_groups(self.engine.optimizer, trained, self.settings)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, *, last: bool) -> Tensor:
         """Return the summed loss of a micro-batch, a float32 scalar."""
         return self.engine(batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents)
 
@@ -132,6 +133,8 @@ class DeepSpeedEngine:
             group["lr"] = learning_rate
         self.engine.step()
         applied = self.engine.skipped_steps == skipped_before
+        if not applied:
+            self._drop_gradients()
         norm = self.engine.get_global_grad_norm() if applied else float("nan")
         if applied and not finite:
             raise RedwhaleError(
@@ -139,6 +142,17 @@ class DeepSpeedEngine:
                 fix="resume from the last checkpoint with `deepspeed: null`", exit_code=FAILED,
             )  # fmt: skip
         return Update(float("nan") if norm is None else float(norm), applied)
+
+    def _drop_gradients(self) -> None:
+        """Drop what a skipped update leaves behind.
+
+        With an offloaded optimizer ZeRO-1 and 2 (DeepSpeed 0.19.8) keep the bf16 engine's sums of gradients, and
+        every later gradient would be added to the one that was not finite.
+        """
+        if self.offloaded and self.zero < 3:
+            sums = self.engine.optimizer.averaged_gradients
+            for group in sums:
+                sums[group] = None
 
     def predict(self, input_ids: Tensor, attention_mask: Tensor, *, use_cache: bool, logits_to_keep: int = 0) -> Any:
         """Return an output with ``logits`` for measuring: no gradient, evaluation mode."""

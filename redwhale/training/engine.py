@@ -41,11 +41,11 @@ class Engine(Protocol):
     name: str
     optimizer_name: str
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the summed loss of a micro-batch, a float32 scalar."""
+    def forward(self, batch: Batch, *, last: bool) -> Tensor:
+        """Return the summed loss of a micro-batch, a float32 scalar; ``last`` marks the last one of the step."""
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate gradients; ``last`` marks the last micro-batch of the step."""
+        """Accumulate gradients."""
 
     def step(self, learning_rate: float, *, finite: bool) -> Update:
         """Clip and update, or skip the update where loss or gradient is not finite."""
@@ -140,16 +140,20 @@ class PlainEngine:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.world.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def _exchanging(self, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Let processes exchange gradients at the last micro-batch only; DDP decides that in the forward pass."""
+        return contextlib.nullcontext() if last else self.accelerator.no_sync(self.module)
+
+    def forward(self, batch: Batch, *, last: bool) -> Tensor:
         """Return the summed loss of a micro-batch, a float32 scalar."""
-        with self._autocast():
+        with self._exchanging(last), self._autocast():
             return self.module(
                 batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents
             )
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate gradients; processes exchange them at the last micro-batch only."""
-        with contextlib.nullcontext() if last else self.accelerator.no_sync(self.module):
+        """Accumulate gradients."""
+        with self._exchanging(last):
             self.accelerator.backward(loss)
 
     def step(self, learning_rate: float, *, finite: bool) -> Update:

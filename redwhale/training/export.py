@@ -106,11 +106,12 @@ def probe_ids(rows: int) -> Tensor:
 
 
 @torch.no_grad()
-def verify(folder: Path, *, rebuilt: Prepared, trained_logits: Tensor) -> float:
+def verify(folder: Path, *, rebuilt: Prepared, trained_logits: Tensor, trained_in: torch.dtype) -> float:
     """Reload the folder and compare it; return the largest gap of logits as a share of the largest logit.
 
     Every tensor must be the rebuilt one bit for bit, the tie kept, and the logits ``(1, 32, V)`` on
-    ``probe_ids`` those of the model that was trained, but for rounding. Raises exit code 1.
+    ``probe_ids`` those of the model that was trained, but for rounding to the stored dtype and to the one it
+    was ``trained_in``. Raises exit code 1.
     """
     model = load_model(folder)
     expected, found = rebuilt.model.state_dict(), model.state_dict()
@@ -123,7 +124,7 @@ def verify(folder: Path, *, rebuilt: Prepared, trained_logits: Tensor) -> float:
         )  # fmt: skip
     logits = model.eval()(input_ids=probe_ids(rebuilt.module.layout.vocabulary), use_cache=False).logits.float()
     gap = float((logits - trained_logits).abs().max() / trained_logits.abs().max().clamp(min=1e-6))
-    limit = TOLERANCES[rebuilt.stored_dtype]
+    limit = max(TOLERANCES[rebuilt.stored_dtype], TOLERANCES[trained_in])
     if not gap <= limit:
         raise RedwhaleError(
             f"the written model's logits are off by {gap:.2g} of their size; rounding explains {limit:g}",

@@ -86,6 +86,9 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
                 raise _interrupted(run, state)
             meter.restart_clock()
             fault("pretrain.after_step")
+        (stop,) = run.world.total(float(stopping()))
+        if stop:  # it came during the last step, whose checkpoint is saved
+            raise _interrupted(run, state)
     if movement:
         movement.check_frozen()
 
@@ -103,8 +106,9 @@ def _gradient(run: StageRun, batches: Sequence[Batch], *, valid_tokens: float) -
     scale = run.world.size / max(valid_tokens, 1)
     total = torch.zeros((), dtype=torch.float64, device=run.world.device)
     for number, batch in enumerate(batches):
-        loss = run.engine.forward(batch.to(run.world.device))
-        run.engine.backward(loss * scale, last=number == len(batches) - 1)
+        last = number == len(batches) - 1
+        loss = run.engine.forward(batch.to(run.world.device), last=last)
+        run.engine.backward(loss * scale, last=last)
         total += loss.detach()
     return float(total)
 

@@ -66,7 +66,7 @@ def run(
     """
     from redwhale.training import packing
 
-    _check_order(recipe, index)
+    check_parent(recipe, index, verify=verify)
     steps = plan(recipe, index)
     world = _join(recipe) if process_count() > 1 else None
     if world and not world.leads:
@@ -79,8 +79,8 @@ def run(
         return train_stage(recipe, index, world=joined, console=console, after=after)
 
     try:
-        if not artifact.is_finished(recipe.tokens_folder):
-            packing.run(recipe, console=console)
+        packed = artifact.is_finished(recipe.tokens_folder)  # then this refuses what another corpus or seed made
+        packing.run(recipe, console=Console(quiet=True) if packed else console, verify=verify)
         manifest = produce(steps, build, console=console, fresh=fresh, verify=verify)
     except BaseException:
         if world and not begun:  # once training has begun the others fail by themselves, or their launcher ends them
@@ -110,7 +110,8 @@ def _follow(recipe: Recipe, index: int, *, world: World, after: After | None) ->
     return artifact.read_manifest(recipe.stage_folder(index))
 
 
-def _check_order(recipe: Recipe, index: int) -> None:
+def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
+    """Raise where the parent is not finished, was changed, or was trained on another data order than this stage."""
     parent = parent_folder(recipe, index)
     if not artifact.is_finished(parent):
         command = "redwhale init-model" if index == 0 else f"redwhale pretrain --stage {index}"
@@ -118,6 +119,16 @@ def _check_order(recipe: Recipe, index: int) -> None:
             f"stage out of order: what stage {index + 1} starts from is not finished", where=str(parent),
             fix=f"run `{command} -c {recipe.file}` first", exit_code=USAGE,
         )  # fmt: skip
+    manifest = artifact.read_manifest(parent)
+    artifact.check_outputs(parent, manifest, rehash=verify)
+    fields = plan(recipe, index).fields
+    for key in ("seed", "sequence_length"):  # they decide which blocks the parent's cursor counts
+        if index and manifest.fields[key] != fields[key]:
+            raise RedwhaleError(
+                f"stage {index} was trained with `{key}` {manifest.fields[key]}, stage {index + 1} asks for "
+                f"{fields[key]}: its data would not go on where the parent's ended", where=str(parent),
+                fix=f"put `{key}` back, or make the stages again with --fresh", exit_code=USAGE,
+            )  # fmt: skip
 
 
 def train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
@@ -165,7 +176,10 @@ def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, 
         return Built(outputs=[])
     rebuilt = export.rebuild(parent, stage.train, masters)
     files = export.write(folder / export.MODEL_NAME, parent=parent, rebuilt=rebuilt)
-    gap = export.verify(folder / export.MODEL_NAME, rebuilt=rebuilt, trained_logits=logits)
+    gap = export.verify(
+        folder / export.MODEL_NAME, rebuilt=rebuilt, trained_logits=logits,
+        trained_in=engine.compute_dtype(settings.precision),
+    )  # fmt: skip
     return Built(
         outputs=files, counts=setup.counts(data, state, trained),
         metrics=_metrics(state, watch, world) | facts | {"export_logit_gap": gap},

@@ -18,6 +18,8 @@ EXTENSION_NAME = "extension.json"
 # Names by which the families of transformers store them, from the last dot-separated parts on.
 EMBEDDING_NAMES = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 HEAD_NAMES = ("lm_head.weight", "embed_out.weight")
+# Known bases have at most 2,400 rows of padding (DeepSeek: 100,002 tokens, 102,400 rows).
+_MOST_PADDING_ROWS, _MOST_PADDING_SHARE = 1024, 0.05
 UNSUPPORTED_NAMES = ("lm_head.bias", "final_logits_bias", "embed_tokens_per_layer.weight")
 
 
@@ -120,6 +122,13 @@ def plan_rows(extension: Extension, base_rows: int, *, pad_rows_to: int) -> RowL
             f"the tokenizer does not fit the model: {extension.base_tokens} base tokens, {base_rows} rows",
             where="base", fix="use the tokenizer of this very model, without special tokens it has no rows for",
             exit_code=USAGE,
+        )  # fmt: skip
+    spare = base_rows - extension.base_tokens
+    if spare > max(_MOST_PADDING_ROWS, _MOST_PADDING_SHARE * base_rows):
+        raise RedwhaleError(
+            f"the tokenizer does not fit the model: {extension.base_tokens} base tokens, {base_rows} rows, and rows "
+            "without a token would be taken for padding", where="base",
+            fix="use the tokenizer of this very model", exit_code=USAGE,
         )  # fmt: skip
     needed = extension.base_tokens + len(extension.decomposition)
     rows = base_rows if needed <= base_rows else -(-needed // pad_rows_to) * pad_rows_to

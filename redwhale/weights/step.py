@@ -17,6 +17,7 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.vocabulary import Init
 from redwhale.core.step import Built, Plan, produce
+from redwhale.tokenizer.reader import refuse_other_base
 
 STEP = "init-model"
 ALGORITHM = 1
@@ -43,8 +44,9 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     settings: Init = recipe.need("init")
     if settings.existing is not None:
         return check_existing(recipe, verify=verify)
-    artifact.read_manifest(recipe.tokenizer_folder)
-    base_folder(recipe, weights=True)
+    tokenizer = artifact.read_manifest(recipe.tokenizer_folder)
+    where = f"{recipe.tokenizer_folder} and {recipe.file}: base.model"
+    refuse_other_base(tokenizer, base_folder(recipe, weights=True), where=where)
     steps = plan(recipe)
     return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from redwhale.core.artifact import read_manifest, record_file, write_manifest
 from redwhale.core.console import Console
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.load import load_recipe
@@ -109,6 +110,13 @@ def make_start(root: Path, *, tied: bool = False, dtype: str = "float32", layers
     write_tokenizer(recipe.tokenizer_folder, base)
     write_model_0(recipe.model_0_folder, base, tied=tied, dtype=dtype, layers=layers)
     return root
+
+
+def record_again(folder: Path) -> None:
+    """Record the files of an artifact as they are now, where a test changed one on purpose."""
+    manifest = read_manifest(folder)
+    outputs = [record_file(folder / record.path, relative_to=folder) for record in manifest.outputs]
+    write_manifest(folder, manifest.model_copy(update={"outputs": outputs}))
 
 
 def state_of(folder: Path) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def one_step(engine: Engine, batcher: Batcher, number: int, *, factor: float = 1
     batches = batcher.step(number)
     valid = sum(batch.valid_tokens for batch in batches)
     for place, batch in enumerate(batches):
-        engine.backward(engine.forward(batch) * (factor / valid), last=place == len(batches) - 1)
+        last = place == len(batches) - 1
+        engine.backward(engine.forward(batch, last=last) * (factor / valid), last=last)
     return engine.step(rate, finite=factor == factor)
 
 
@@ -217,7 +218,8 @@ def test_many_small_bf16_gradients_add_up(untied: Path, engine: str) -> None:
         runner = make(untied, PARTS["odd"], engine=engine, precision="bf16", micro_batches=copies)[2]
         batch = Batcher(sequence, 1, 1, own_documents=True).step(0)[0]
         for number in range(copies):
-            runner.backward(runner.forward(batch) / batch.valid_tokens / copies, last=number == copies - 1)
+            last = number == copies - 1
+            runner.backward(runner.forward(batch, last=last) / batch.valid_tokens / copies, last=last)
         norms[copies] = runner.step(1e-3, finite=True).gradient_norm
     assert norms[96] == pytest.approx(norms[1], rel=5e-3)
 

@@ -22,7 +22,7 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import step
 from redwhale.training.layout import CHECKPOINTS_NAME
 from tests.training import stages
-from tests.training.stages import QUIET, stage, state_of, write_recipe
+from tests.training.stages import QUIET, record_again, stage, state_of, write_recipe
 
 NEW = slice(stages.VOCABULARY - stages.NEW_ROWS, stages.VOCABULARY)
 
@@ -83,6 +83,7 @@ def test_the_folder_is_a_plain_model_with_the_parents_small_files(tmp_path: Path
     recipe = write_recipe(starts(tmp_path), stage(layers="even", norm=True))
     settings = recipe.model_0_folder / "generation_config.json"  # as Llama-2 has it: libraries refuse to write this
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"temperature": 0.9, "do_sample": False}))
+    record_again(recipe.model_0_folder)
     manifest = run(recipe)
     folder, parent = recipe.model_folder(0), recipe.model_folder(-1)
     assert {record.path for record in manifest.outputs} == {f"model/{path.name}" for path in folder.iterdir()}
@@ -176,6 +177,7 @@ def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, starts: Callabl
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"))
     path = recipe.model_0_folder / "tokenizer.json"
     path.write_text(path.read_text() + " ")
+    record_again(recipe.model_0_folder)
     with pytest.raises(RedwhaleError, match=r"packed with another tokenizer") as caught:
         run(recipe)
     assert caught.value.exit_code == 2
@@ -333,6 +335,7 @@ def test_numbers_that_are_not_finite_end_the_stage_after_five_steps(
     tensors = state_of(recipe.model_0_folder)
     tensors["model.layers.2.mlp.up_proj.weight"][0, 0] = float("nan")
     save_file(tensors, recipe.model_0_folder / "model.safetensors", metadata={"format": "pt"})
+    record_again(recipe.model_0_folder)
     with pytest.raises(RedwhaleError, match=r"not finite in 5 steps in a row, up to step 5") as caught:
         run(recipe)
     assert caught.value.exit_code == 1
@@ -344,6 +347,7 @@ def test_from_scratch_every_tensor_trains(tmp_path: Path, starts: Callable[..., 
     model_0 = root / "run" / "model-0"
     numbers = json.loads((model_0 / "rows.json").read_text())
     (model_0 / "rows.json").write_text(json.dumps(numbers | {"first_new_row": 420, "new_rows": 0, "base_rows": 448}))
+    record_again(model_0)
     recipe = write_recipe(
         root, stage(embedding="all", head="all", layers="all", norm=True, tokens=12800, learning_rate=3e-3)
     )
@@ -353,6 +357,39 @@ def test_from_scratch_every_tensor_trains(tmp_path: Path, starts: Callable[..., 
     assert manifest.metrics["loss"]["last"] < manifest.metrics["loss"]["first"] - 1
     with pytest.raises(RedwhaleError, match="no new rows to train"):
         run(write_recipe(root, stage(embedding="new", head="new")), fresh=True)
+
+
+def test_a_float32_base_trained_in_bf16_is_exported(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"), precision="bf16")
+    assert run(recipe).metrics["export_logit_gap"] < 0.06
+
+
+def test_a_parent_or_tokens_that_do_not_fit_are_refused(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    root = starts(tmp_path)
+    two = [stage(layers="odd"), stage("two", layers="even")]
+    run(write_recipe(root, *two))
+    with pytest.raises(RedwhaleError, match="stage 1 was trained with `sequence_length` 32, stage 2 asks for 64"):
+        run(write_recipe(root, *two, sequence_length=64), 1)
+    recipe = write_recipe(root, *two)
+    weights = recipe.model_folder(0) / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-4] + bytes(4))
+    with pytest.raises(RedwhaleError, match="a file of a finished result has changed"):
+        run(recipe, 1)
+    weights.write_bytes(data)
+    shutil.rmtree(recipe.corpus_folder)
+    stages.write_corpus(recipe.corpus_folder, {"news": ["다른 글이다."] * 9, "docs": ["another text"] * 9})
+    with pytest.raises(RedwhaleError, match="pack was made from other settings: input corpus changed") as caught:
+        run(recipe, 1)
+    assert caught.value.exit_code == 2
+
+
+def test_a_signal_in_the_last_step_is_heard(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"), measure={"every": 256, "documents": 1})
+    with pytest.raises(RedwhaleError, match="interrupted after step 5 of 5; a checkpoint is saved") as caught:
+        run(recipe, after=Stop(6))  # the measurement after the last step
+    assert caught.value.exit_code == 130
+    assert run(recipe).counts["steps"] == 5
 
 
 def test_a_checkpoint_holds_only_named_float32_tensors(tmp_path: Path, starts: Callable[..., Path]) -> None:

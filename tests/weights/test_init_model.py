@@ -14,12 +14,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from redwhale.core.artifact import Manifest
+from redwhale.core.artifact import Input, Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
+from redwhale.tokenizer.base import tokenizer_files
 from redwhale.weights import step
 from tests import pico
 
@@ -45,7 +46,8 @@ def extend(base: Path, folder: Path, *, pieces: list[str]) -> list[list[int]]:
         (folder / "extension.json").write_text(json.dumps(extension), encoding="utf-8")
         return Built([folder / name for name in ("tokenizer.json", "tokenizer_config.json", "extension.json")])
 
-    plan = Plan("train-tokenizer", "redwhale train-tokenizer", folder, (), {"pieces": pieces}, 1)
+    inputs = tuple(Input(f"base {path.name}", path) for path in tokenizer_files(base))
+    plan = Plan("train-tokenizer", "redwhale train-tokenizer", folder, inputs, {"pieces": pieces}, 1)
     produce(plan, build, console=Console(quiet=True))
     return decomposition
 
