@@ -13,7 +13,7 @@ from redwhale.cli import app
 
 def main() -> NoReturn:
     """Run the command line; turn every error into one line and the right exit code."""
-    from redwhale.core.errors import FAILED, INTERRUPTED, RESOURCES, USAGE, RedwhaleError
+    from redwhale.core.errors import FAILED, INTERRUPTED, USAGE, RedwhaleError
 
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
@@ -21,24 +21,44 @@ def main() -> NoReturn:
     code: Any = FAILED
     try:
         code = app(args=arguments, prog_name="redwhale", standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer has turned Ctrl-C into it
+            code = _fail([_INTERRUPTED], INTERRUPTED, debug=False)
     except RedwhaleError as error:
         code = _fail([str(e) for e in (error, *error.others)], error.exit_code, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail(["interrupted; run the same command again to go on"], INTERRUPTED, debug=debug)
-    except MemoryError:
-        code = _fail(["main memory ran out; lower `machine.workers` or the batch"], RESOURCES, debug=debug)
-    except OSError as error:
-        full = error.errno == 28
-        text = f"{error.filename or 'file system'}: {error.strerror or error}"
-        code = _fail([f"{text}; free space and run the same command again" if full else text],
-                     RESOURCES if full else FAILED, debug=debug)  # fmt: skip
+        code = _fail([_INTERRUPTED], INTERRUPTED, debug=debug)
     except Exception as error:
-        if hasattr(error, "format_message"):  # click's usage errors
-            code = _fail([error.format_message()], USAGE, debug=debug)
-        else:
-            code = _fail([f"{type(error).__name__}: {error}; this is a fault of redwhale, see it with --debug"],
-                         FAILED, debug=debug)  # fmt: skip
+        if type(error).__name__ == "NoArgsIsHelpError":  # a bare `redwhale`: its message is the whole help
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+            sys.exit(USAGE)
+        text, code = _explain(error)
+        code = _fail([text], code, debug=debug)
     sys.exit(code)
+
+
+_INTERRUPTED = "interrupted; run the same command again to go on"
+_NO_SPACE = 28
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Return the line and the exit code for an error that is not ours; libraries word theirs in their own ways."""
+    from redwhale.core.errors import FAILED, RESOURCES, USAGE
+
+    text, kind = str(error), type(error).__name__
+    if getattr(error, "errno", None) == _NO_SPACE or "No space left on device" in text:
+        place = getattr(error, "filename", None)
+        return f"{f'{place}: ' if place else ''}the disk is full; free space and run the same command again", RESOURCES
+    if isinstance(error, MemoryError):
+        return "main memory ran out; lower `machine.workers` or the batch", RESOURCES
+    if kind == "OutOfMemoryError" or "can't allocate memory" in text:
+        cures = "`pretrain.recompute: true`, `pretrain.deepspeed.zero: 3` or `pretrain.deepspeed.offload: optimizer`"
+        fix = f"lower `pretrain.micro_batch` or set {cures}, and run the same command again"
+        return f"memory ran out; {fix}", RESOURCES
+    if isinstance(error, OSError):
+        return f"{error.filename or 'file system'}: {error.strerror or error}", FAILED
+    if hasattr(error, "format_message"):  # click's usage errors
+        return error.format_message(), USAGE
+    return f"{kind}: {error}; this is a fault of redwhale, see it with --debug", FAILED
 
 
 def _fail(lines: list[str], code: int, *, debug: bool) -> int:

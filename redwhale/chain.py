@@ -52,7 +52,7 @@ def chain_steps(recipe: Recipe) -> list[ChainStep]:
 
     def link(name: str, command: str, folder: Path, step: Any, *arguments: Any) -> ChainStep:
         return ChainStep(
-            name, f"redwhale {command} -c {recipe.file}", folder,
+            name, recipe.command(*command.split()), folder,
             partial(step.plan, recipe, *arguments), partial(step.run, recipe, *arguments),
         )  # fmt: skip
 
@@ -147,9 +147,7 @@ def last_finished(recipe: Recipe) -> Path:
     for folder in [*folders, recipe.model_0_folder, recipe.tokenizer_folder, recipe.corpus_folder]:
         if is_finished(folder):
             return folder
-    raise RedwhaleError(
-        "nothing is finished yet", where=str(recipe.root), fix=f"redwhale run -c {recipe.file}", exit_code=USAGE
-    )
+    raise RedwhaleError("nothing is finished yet", where=str(recipe.root), fix=recipe.command("run"), exit_code=USAGE)
 
 
 def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:

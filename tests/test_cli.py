@@ -1,11 +1,14 @@
 """The command line: help that is quick and starts with an example, one-line errors, right exit codes."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from redwhale.__main__ import _explain
 
 COMMANDS = [
     ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["run"], ["demo"], ["new"],
@@ -69,6 +72,37 @@ def test_new_show_and_json(tmp_path: Path) -> None:
     assert document["command"] == "show recipe" and document["recipe"]["pretrain"]["sequence_length"] == 4096
     assert list(json.loads(redwhale("new", "--list", "--json").stdout)["presets"]) == [
         "demo", "demo-base", "redwhale-10.8b", "eeve-10.8b", "llama3-8b"]  # fmt: skip
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = redwhale()
+    assert done.returncode == 2 and "preprocess" in done.stderr
+    assert len(done.stderr.splitlines()) > 10 and "error:" not in done.stderr
+
+
+def test_suggested_commands_can_be_pasted(tmp_path: Path) -> None:
+    (tmp_path / "내 레시피.yaml").write_text("version: 1\nworkdir: run\npreprocess: {sources: []}\n")
+    (tmp_path / "a.txt").write_text("글")
+    change = "preprocess.sources=[{name: a, language: ko, path: a.txt}]"
+    done = redwhale("status", "-c", "내 레시피.yaml", "--set", change, "--json", cwd=tmp_path)
+    words = shlex.split(json.loads(done.stdout)["next"])
+    assert words == ["redwhale", "preprocess", "-c", str(tmp_path / "내 레시피.yaml"), "--set", change]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(28, "No space left on device", "/x/y"), 4, "/x/y: the disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 4, "the disk is full"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 4, "`pretrain.micro_batch`"),
+        (MemoryError(), 4, "main memory ran out"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "/x: Permission denied"),
+        (KeyError("x"), 1, "this is a fault of redwhale"),
+    ],
+)
+def test_errors_of_libraries_get_the_right_code(error: Exception, code: int, words: str) -> None:
+    text, found = _explain(error)
+    assert found == code and words in text
 
 
 def test_module_directions_hold() -> None:

@@ -117,7 +117,7 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
             ("done", []) if same else ("changed", _differences(finished.fields, plan.fields, finished.inputs, inputs))
         )
     begun = _read_begun(plan.folder)
-    if begun is None:
+    if begun is None or not (begun.identity == identity or _made(plan.folder)):
         return "absent", []
     if begun.identity == identity:
         return "interrupted", []
@@ -144,11 +144,7 @@ def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
 
     A run that ended before it made anything, as over a fault in its input, binds nobody.
     """
-    made = [
-        p.name
-        for p in plan.folder.iterdir()
-        if p.name not in (LOCK_NAME, "log.txt", BEGUN_NAME) and not p.name.startswith(TEMPORARY_PREFIX)
-    ]
+    made = _made(plan.folder)
     begun = _read_begun(plan.folder)
     if begun and begun.identity == identity:
         return
@@ -169,6 +165,12 @@ def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
             "inputs": [r.model_dump(mode="json") for r in inputs],
         },
     )
+
+
+def _made(folder: Path) -> list[str]:
+    """Return the names of what a run has left in ``folder`` besides its lock, log and mark."""
+    own = (LOCK_NAME, "log.txt", BEGUN_NAME)
+    return [p.name for p in folder.iterdir() if p.name not in own and not p.name.startswith(TEMPORARY_PREFIX)]
 
 
 def _empty(folder: Path) -> None:

@@ -38,7 +38,7 @@ def plan(recipe: Recipe) -> Plan:
     ]
     return Plan(
         step=STEP,
-        command=f"redwhale preprocess -c {recipe.file}",
+        command=recipe.command("preprocess"),
         folder=recipe.corpus_folder,
         inputs=tuple(inputs),
         fields=_fields(recipe, section),

@@ -35,7 +35,7 @@ def plan(recipe: Recipe, model: str) -> Plan:
     """Return what ``eval bpb`` reads and writes for ``model``; a hub base must be fetched already."""
     settings: Settings = recipe.need("evaluate").bits_per_byte
     return Plan(
-        step=STEP, command=f"redwhale eval bpb --model {model} -c {recipe.file}", folder=result_folder(recipe, model),
+        step=STEP, command=recipe.command("eval", "bpb", "--model", model), folder=result_folder(recipe, model),
         inputs=(*targets.find_target(recipe, model).inputs(), Input("corpus", recipe.corpus_folder)),
         fields={**settings.model_dump(mode="json"), "context_tokens": context_limit(recipe)}, algorithm=ALGORITHM,
     )  # fmt: skip

@@ -54,12 +54,12 @@ def find_target(recipe: Recipe, wanted: str, *, fetch: bool = False) -> Target:
     if wanted == "base":
         return Target("base", base_folder(recipe, weights=True, fetch=fetch))
     if wanted == "0":
-        return Target("model-0", recipe.model_0_folder, recipe.model_0_folder, f"redwhale init-model -c {recipe.file}")
+        return Target("model-0", recipe.model_0_folder, recipe.model_0_folder, recipe.command("init-model"))
     stages = recipe.pretrain.stages if recipe.pretrain else []
     for index, stage in enumerate(stages):
         if wanted in (str(index + 1), stage.name):
             folder = recipe.stage_folder(index)
-            command = f"redwhale pretrain --stage {index + 1} -c {recipe.file}"
+            command = recipe.command("pretrain", "--stage", str(index + 1))
             return Target(folder.name, recipe.model_folder(index), folder, command)
     folder = Path(wanted).expanduser().absolute()
     if (folder / "config.json").is_file():

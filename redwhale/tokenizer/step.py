@@ -28,7 +28,7 @@ def plan(recipe: Recipe) -> Plan:
     files = tokenizer_files(base_folder(recipe, fetch=False))
     return Plan(
         step=STEP,
-        command=f"redwhale train-tokenizer -c {recipe.file}",
+        command=recipe.command("train-tokenizer"),
         folder=recipe.tokenizer_folder,
         inputs=(Input("corpus", recipe.corpus_folder), *(Input(f"base {path.name}", path) for path in files)),
         fields=settings.model_dump(exclude={"existing"}),

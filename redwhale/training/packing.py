@@ -44,7 +44,7 @@ Array = npt.NDArray[Any]
 def plan(recipe: Recipe) -> Plan:
     """Return what packing reads and writes; the seed decides the order of the documents."""
     return Plan(
-        step=STEP, command=f"redwhale pack -c {recipe.file}", folder=recipe.tokens_folder,
+        step=STEP, command=recipe.command("pack"), folder=recipe.tokens_folder,
         inputs=(Input("corpus", recipe.corpus_folder), Input("tokenizer", recipe.tokenizer_folder)),
         fields={"seed": recipe.seed}, algorithm=ALGORITHM,
     )  # fmt: skip

@@ -35,7 +35,7 @@ def plan(recipe: Recipe, index: int) -> Plan:
     fields |= {"seed": recipe.seed, "mixture": mixture_of(settings, index)}
     fields["stage"] = stage.model_dump(mode="json", exclude={"mixture"})
     return Plan(
-        step=STEP, command=f"redwhale pretrain --stage {index + 1} -c {recipe.file}", folder=recipe.stage_folder(index),
+        step=STEP, command=recipe.command("pretrain", "--stage", str(index + 1)), folder=recipe.stage_folder(index),
         inputs=(
             Input("parent", parent_folder(recipe, index)), Input("tokens", recipe.tokens_folder),
             Input("corpus", recipe.corpus_folder),
@@ -114,10 +114,10 @@ def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
     """Raise where the parent is not finished, was changed, or was trained on another data order than this stage."""
     parent = parent_folder(recipe, index)
     if not artifact.is_finished(parent):
-        command = "redwhale init-model" if index == 0 else f"redwhale pretrain --stage {index}"
+        words = ("pretrain", "--stage", str(index)) if index else ("init-model",)
         raise RedwhaleError(
             f"stage out of order: what stage {index + 1} starts from is not finished", where=str(parent),
-            fix=f"run `{command} -c {recipe.file}` first", exit_code=USAGE,
+            fix=f"run `{recipe.command(*words)}` first", exit_code=USAGE,
         )  # fmt: skip
     manifest = artifact.read_manifest(parent)
     artifact.check_outputs(parent, manifest, rehash=verify)

@@ -33,7 +33,7 @@ def plan(recipe: Recipe) -> Plan:
     if (base / INDEX_NAME).is_file():
         files.append(base / INDEX_NAME)
     return Plan(
-        step=STEP, command=f"redwhale init-model -c {recipe.file}", folder=recipe.model_0_folder,
+        step=STEP, command=recipe.command("init-model"), folder=recipe.model_0_folder,
         inputs=(*(Input(f"base {path.name}", path) for path in files), Input("tokenizer", recipe.tokenizer_folder)),
         fields=settings.model_dump(exclude={"existing"}), algorithm=ALGORITHM,
     )  # fmt: skip

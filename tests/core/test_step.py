@@ -187,3 +187,17 @@ def test_a_newer_manifest_is_refused(tmp_path: Path) -> None:
 def test_field_differences_name_paths() -> None:
     assert field_differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3, "d": 4}}) == [
         "a.c: 2 -> 3", "a.d: None -> 4"]  # fmt: skip
+
+
+def test_a_run_that_made_nothing_binds_nobody(tmp_path: Path, source: Path) -> None:
+    wrong = plan_for(tmp_path / "a", source, size=1)
+
+    def fail() -> Built:
+        raise RedwhaleError("the input is wrong")
+
+    with pytest.raises(RedwhaleError, match="the input is wrong"):
+        produce(wrong, fail, console=QUIET)
+    assert state_of(wrong) == ("interrupted", [])
+    right = plan_for(tmp_path / "a", source, size=2)
+    assert state_of(right) == ("absent", [])
+    assert produce(right, copy_step(right, source, []), console=QUIET).fields == {"size": 2}

@@ -160,9 +160,12 @@ def test_zero_makes_the_updates_of_the_plain_engine(model: Path, engine: str) ->
     assert f"ZeRO-{engine[5]}" in zero[2].name
 
 
-@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3"])
-def test_an_update_that_is_not_finite_is_skipped_and_the_next_one_made(untied: Path, engine: str) -> None:
-    _, trained, runner, batcher = make(untied, PARTS["odd"], engine=engine)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3", "zero-2-offload"])
+def test_an_update_that_is_not_finite_is_skipped_and_the_next_one_made(
+    untied: Path, engine: str, precision: str
+) -> None:
+    _, trained, runner, batcher = make(untied, PARTS["odd"], engine=engine, precision=precision)
     one_step(runner, batcher, 0)
     before = {tensor.name: runner.master(tensor.name).clone() for tensor in trained}
     assert not one_step(runner, batcher, 1, factor=float("nan")).applied

@@ -48,7 +48,7 @@ def load_with_origins(file: Path, changes: Sequence[str] = ()) -> tuple[Recipe, 
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise _explain(error, data, origins, file) from None
-    recipe._file = file.absolute()
+    recipe._file, recipe._changes = file.absolute(), tuple(changes)
     return recipe, origins
 
 

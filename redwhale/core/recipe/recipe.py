@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +67,7 @@ class Recipe(Section):
     """Model to scores."""
 
     _file: Path = PrivateAttr(default=Path("redwhale.yaml"))
+    _changes: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _mixtures_name_sources(self) -> Recipe:
@@ -84,6 +86,11 @@ class Recipe(Section):
     def file(self) -> Path:
         """Return the recipe's own path, for error messages."""
         return self._file
+
+    def command(self, *words: str) -> str:
+        """Return a command for this recipe as a shell takes it, with the changes that ``--set`` made."""
+        changes = [word for change in self._changes for word in ("--set", change)]
+        return shlex.join(["redwhale", *words, "-c", str(self._file), *changes])
 
     def path(self, written: str) -> Path:
         """Return a path of the recipe, relative ones taken from the recipe's folder."""

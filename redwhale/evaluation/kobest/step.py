@@ -36,7 +36,7 @@ def plan(recipe: Recipe, model: str) -> Plan:
     settings = _settings(recipe)
     files = [Input(f"kobest {task} {split}", path) for (task, split), path in _files(recipe, settings).items()]
     return Plan(
-        step=STEP, command=f"redwhale eval kobest --model {model} -c {recipe.file}",
+        step=STEP, command=recipe.command("eval", "kobest", "--model", model),
         folder=result_folder(recipe, model), inputs=(*targets.find_target(recipe, model).inputs(), *files),
         fields=settings.model_dump(mode="json", include={"shots", "tasks", "limit"}), algorithm=ALGORITHM,
     )  # fmt: skip
