@@ -83,10 +83,11 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Input:
-    """Something a step reads: ``path`` is a file, or the folder of a finished artifact."""
+    """Something a step reads: ``path`` is a file, or the folder of an artifact that ``made_by`` makes."""
 
     role: str
     path: Path
+    made_by: str = ""
 
 
 def hash_json(value: Any) -> str:
@@ -167,8 +168,22 @@ def check_outputs(folder: Path, manifest: Manifest, *, rehash: bool = False) -> 
             raise RedwhaleError("a file of a finished result has changed", where=where, fix=fix)
 
 
+def need_made(inputs: Iterable[Input]) -> None:
+    """Raise exit code 2, naming the command to run first, where an artifact among ``inputs`` is not finished."""
+    for item in inputs:
+        if item.made_by and not is_finished(item.path):
+            raise RedwhaleError(
+                f"the {item.role} is not made yet",
+                where=str(item.path),
+                fix=f"run `{item.made_by}` first",
+                exit_code=USAGE,
+            )
+
+
 def digest_inputs(inputs: Iterable[Input], *, known: Iterable[InputRecord] = ()) -> list[InputRecord]:
     """Digest every input; a file whose size and mtime are in ``known`` is not read again."""
+    inputs = tuple(inputs)
+    need_made(inputs)
     cache = {(r.path, r.bytes, r.mtime_ns): r.digest for r in known if r.bytes is not None}
     records = []
     for item in inputs:

@@ -43,10 +43,11 @@ def _from_hub(name: str, revision: str | None, *, weights: bool, fetch: bool, wh
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=not fetch))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
+        what = f"cannot be fetched ({str(error).splitlines()[0]})" if fetch else "is not fetched yet"
+        fix = "check name, revision and connection, or name a folder" if fetch else "the step that reads it fetches it"
         raise RedwhaleError(
-            f"the base {name} cannot be fetched ({str(error).splitlines()[0]})", where=where,
-            fix="check name, revision and connection, or name a folder", exit_code=USAGE,
-        ) from error  # fmt: skip
+            f"the base {name} {what}, and there is no folder of that name", where=where, fix=fix, exit_code=USAGE
+        ) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

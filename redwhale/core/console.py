@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,12 @@ from typing import Any
 
 SCHEMA = 1
 _PLAIN_INTERVAL_SECONDS = 30.0
-_SECRET = re.compile(r"(hf_[A-Za-z0-9]{8,}|(?i:(?:token|password|api[_-]?key|secret)\s*[=:]\s*)\S+)")
+# What follows `token:` is a secret only where it is long enough for one: `token: 8k` is a slip in a recipe.
+_SECRET = re.compile(
+    r"""(?i)hf_[a-z0-9]{8,}|(?:password|api[_-]?key|secret)\s*[=:]\s*(?:'[^']*'|"[^"]*"|\S+)"""
+    r"""|token\s*[=:]\s*(?:'[^']{12,}'|"[^"]{12,}"|[^\s'"]{12,})"""
+)
+_CLEAR_LINE = "\r\x1b[2K"
 
 
 def keep_stdout_for_data() -> None:
@@ -45,6 +51,7 @@ class Console:
         self.json_output, self.quiet = json_output, quiet
         self._out = sys.stdout
         self._log: Path | None = None
+        self._drawn = False
 
     def log_to(self, path: Path) -> None:
         """Append all further lines to ``path`` as well."""
@@ -53,10 +60,23 @@ class Console:
     def _line(self, text: str, *, shown: bool) -> None:
         text = redact(text)
         if shown:
+            self.clear_progress()
             print(text, file=sys.stderr, flush=True)
         if self._log is not None:
             with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
                 log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+
+    def draw_progress(self, line: str) -> None:
+        """Put ``line`` in place of the last one on the terminal, cut to its width so that it never wraps."""
+        width = shutil.get_terminal_size().columns - 1
+        print(_CLEAR_LINE + line[:width], end="", file=sys.stderr, flush=True)
+        self._drawn = True
+
+    def clear_progress(self) -> None:
+        """Take a drawn line of progress away."""
+        if self._drawn:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+            self._drawn = False
 
     def note(self, text: str) -> None:
         """Say a line of progress on stderr."""
@@ -118,7 +138,7 @@ class Progress:
         self._shown = now
         line = self._describe(now, extra)
         if self._terminal:
-            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+            self._console.draw_progress(line)
         else:
             self._console.note(line)
 
@@ -130,9 +150,8 @@ class Progress:
         return f"{self._label}: " + ", ".join(part for part in parts if part)
 
     def close(self) -> None:
-        """End the line on a terminal."""
-        if self._terminal and self._shown > self._started:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        """Take the line away from a terminal."""
+        self._console.clear_progress()
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ class Plan:
     """What a step reads, writes and depends on, known before anything heavy is loaded.
 
     ``fields`` are the recipe fields that change the output bytes; ``algorithm`` is raised by hand
-    when the step's output for equal fields and inputs changes. ``command`` makes it again.
+    when the step's output for equal fields and inputs changes. ``command`` makes it again. ``gates``
+    judges the finished counts by the recipe as it is now: changing a gate makes nothing again.
     """
 
     step: str
@@ -33,6 +34,7 @@ class Plan:
     inputs: tuple[Input, ...]
     fields: dict[str, Any]
     algorithm: int
+    gates: Callable[[dict[str, Any]], list[GateRecord]] = field(default=lambda counts: [])
 
 
 @dataclass
@@ -42,7 +44,6 @@ class Built:
     outputs: list[Path]
     counts: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
-    gates: list[GateRecord] = field(default_factory=list)
 
 
 def produce(
@@ -54,6 +55,7 @@ def produce(
     left. Changed fields or inputs: raises with the difference unless ``fresh``. The manifest is
     written last.
     """
+    artifact.need_made(plan.inputs)
     make_folder(plan.folder)
     with locked(plan.folder):
         if fresh:
@@ -67,8 +69,8 @@ def produce(
             artifact.check_outputs(plan.folder, finished, rehash=verify)
             (plan.folder / BEGUN_NAME).unlink(missing_ok=True)  # left by a kill just after the manifest
             console.note(f"{plan.step}: unchanged ({plan.folder})")
-            _warn_of_gates(finished, console)
-            return finished
+            return _judged(plan, finished, console)
+        _warn_of_stopped(plan.inputs, console)
         _begin(plan, identity, inputs)
         clean_temporaries(plan.folder)
         console.log_to(plan.folder / "log.txt")
@@ -84,7 +86,7 @@ def produce(
             outputs=[artifact.record_file(path, relative_to=plan.folder) for path in sorted(built.outputs)],
             counts=built.counts,
             metrics=built.metrics,
-            gates=built.gates,
+            gates=plan.gates(built.counts),
             timings={
                 "wall_seconds": round(time.perf_counter() - started, 3),
                 "cpu_seconds": round(time.process_time() - started_cpu, 3),
@@ -93,18 +95,37 @@ def produce(
         )
         artifact.write_manifest(plan.folder, manifest)
         (plan.folder / BEGUN_NAME).unlink(missing_ok=True)
-        _warn_of_gates(manifest, console)
-        return manifest
+        return _judged(plan, manifest, console)
 
 
-def _warn_of_gates(manifest: Manifest, console: Console) -> None:
-    for gate in manifest.gates:
-        if gate.breached:
-            console.warn(f"{manifest.step}: {gate.name} is {gate.value:.4g}, above the gate {gate.above:.4g}")
+def _judged(plan: Plan, manifest: Manifest, console: Console) -> Manifest:
+    """Return a finished manifest with the gates as the recipe has them now, and say which are breached."""
+    gates = plan.gates(manifest.counts)
+    if gates != manifest.gates:
+        manifest = manifest.model_copy(update={"gates": gates})
+        artifact.write_manifest(plan.folder, manifest)
+    for line in _breaches(gates):
+        console.warn(f"{manifest.step}: {line}")
+    return manifest
+
+
+def _breaches(gates: Iterable[GateRecord]) -> list[str]:
+    return [f"{gate.name} is {gate.value:.4g}, above the gate {gate.above:.4g}" for gate in gates if gate.breached]
+
+
+def _warn_of_stopped(inputs: Iterable[Input], console: Console) -> None:
+    """Say where a step goes on from what a gate has stopped, as single commands may."""
+    for item in inputs:
+        if artifact.is_finished(item.path) and (manifest := artifact.read_manifest(item.path)).stopped_by_gate:
+            console.warn(f"the {item.role} was stopped by a gate: {'; '.join(_breaches(manifest.gates))}")
 
 
 def state_of(plan: Plan) -> tuple[str, list[str]]:
-    """Return ``done``, ``changed``, ``interrupted``, ``absent`` or ``waiting`` (inputs missing), and what differs."""
+    """Return the state of a step and what is behind it.
+
+    ``done``, ``stopped`` (by a gate), ``changed``, ``damaged`` (a file of it is gone or another), ``interrupted``,
+    ``absent`` or ``waiting`` (its inputs are not made).
+    """
     finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
     try:
         inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())
@@ -112,16 +133,24 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
         return ("changed" if finished else "waiting"), [str(error)]
     identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
     if finished:
-        same = finished.identity == identity
-        return (
-            ("done", []) if same else ("changed", _differences(finished.fields, plan.fields, finished.inputs, inputs))
-        )
+        if finished.identity != identity:
+            return "changed", _differences(finished.fields, plan.fields, finished.inputs, inputs)
+        return _state_of_outputs(plan, finished)
     begun = _read_begun(plan.folder)
     if begun is None or not (begun.identity == identity or _made(plan.folder)):
         return "absent", []
     if begun.identity == identity:
         return "interrupted", []
     return "changed", _differences(begun.fields, plan.fields, begun.inputs, inputs)
+
+
+def _state_of_outputs(plan: Plan, finished: Manifest) -> tuple[str, list[str]]:
+    try:
+        artifact.check_outputs(plan.folder, finished)
+    except RedwhaleError as error:
+        return "damaged", [str(error)]
+    stopping = [gate for gate in plan.gates(finished.counts) if gate.do == "stop"]
+    return ("stopped", breaches) if (breaches := _breaches(stopping)) else ("done", [])
 
 
 @dataclass(frozen=True)
@@ -135,8 +164,11 @@ def _read_begun(folder: Path) -> _Begun | None:
     path = folder / BEGUN_NAME
     if not path.is_file():
         return None
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    return _Begun(raw["identity"], raw["fields"], [InputRecord.model_validate(record) for record in raw["inputs"]])
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return _Begun(raw["identity"], raw["fields"], [InputRecord.model_validate(record) for record in raw["inputs"]])
+    except (ValueError, KeyError, TypeError):  # damaged: whose the files are is not known, as if it were not there
+        return None
 
 
 def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
@@ -218,4 +250,7 @@ def field_differences(old: Any, new: Any, path: str = "") -> list[str]:
             for key in sorted(old.keys() | new.keys())
             for line in field_differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for index, pair in pairs for line in field_differences(*pair, f"{path}.{index}")]
     return [] if old == new else [f"{path}: {old!r} -> {new!r}"]

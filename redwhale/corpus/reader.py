@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from redwhale.core.artifact import Manifest, read_manifest
+from redwhale.core.artifact import Input, Manifest, read_manifest
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.recipe import Recipe
 
 STEP = "preprocess"
 STATISTICS_NAME = "statistics.json"
@@ -24,6 +25,11 @@ class CorpusSource:
     held_out_files: list[Path]
     documents: int
     text_bytes: int
+
+
+def corpus_input(recipe: Recipe) -> Input:
+    """Return the recipe's corpus as what a later step reads."""
+    return Input("corpus", recipe.corpus_folder, recipe.command("preprocess"))
 
 
 def corpus_manifest(folder: Path) -> Manifest:

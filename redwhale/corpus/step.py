@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.artifact import Input, Manifest, check_outputs
+from redwhale.core.artifact import GateRecord, Input, Manifest, check_outputs
 from redwhale.core.console import Console
 from redwhale.core.errors import GATE, RESOURCES, RedwhaleError
 from redwhale.core.publish import write_json
@@ -43,6 +43,7 @@ def plan(recipe: Recipe) -> Plan:
         inputs=tuple(inputs),
         fields=_fields(recipe, section),
         algorithm=ALGORITHM,
+        gates=partial(_gates, section),
     )
 
 
@@ -54,13 +55,17 @@ def _fields(recipe: Recipe, section: Preprocess) -> dict[str, Any]:
     return {**fields, "seed": recipe.seed}
 
 
+def _gates(section: Preprocess, counts: dict[str, Any]) -> list[GateRecord]:
+    from redwhale.corpus.statistics import gates
+
+    return gates(section, counts)
+
+
 def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
     """Make the corpus, or verify the existing one that the recipe names; say so where it is done.
 
     Raises exit code 2 for a missing file or column, 3 where no document is left, 4 where the disk is full.
     """
-    from redwhale.corpus.statistics import gates
-
     section: Preprocess = recipe.need("preprocess")
     if section.existing:
         manifest = corpus_manifest(recipe.corpus_folder)
@@ -68,14 +73,13 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
         console.note(f"{STEP}: existing ({recipe.corpus_folder})")
         return manifest
     build = partial(_build, recipe, section, console=console)
-    manifest = produce(plan(recipe), build, console=console, fresh=fresh, verify=verify)
-    return manifest.model_copy(update={"gates": gates(section, manifest.counts)})
+    return produce(plan(recipe), build, console=console, fresh=fresh, verify=verify)
 
 
 def _build(recipe: Recipe, section: Preprocess, *, console: Console) -> Built:
     from redwhale.corpus.decide import decide, survivor_ids, write_source
     from redwhale.corpus.scratch import Scratch
-    from redwhale.corpus.statistics import corpus_statistics, gates, source_statistics
+    from redwhale.corpus.statistics import corpus_statistics, source_statistics
 
     folder = recipe.corpus_folder
     files = [source_files(recipe, source, index) for index, source in enumerate(section.sources)]
@@ -102,7 +106,7 @@ def _build(recipe: Recipe, section: Preprocess, *, console: Console) -> Built:
     write_json(folder / STATISTICS_NAME, statistics)
     metrics = {"sources": {number["name"]: number for number in numbers}}
     total = statistics["total"]
-    return Built([*outputs, folder / STATISTICS_NAME], counts=total, metrics=metrics, gates=gates(section, total))
+    return Built([*outputs, folder / STATISTICS_NAME], counts=total, metrics=metrics)
 
 
 def _signature_values(section: Preprocess) -> int:

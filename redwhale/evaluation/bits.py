@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.artifact import Input, Manifest
+from redwhale.core.artifact import Manifest, is_finished
 from redwhale.core.console import Console
 from redwhale.core.device import choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
@@ -13,6 +13,7 @@ from redwhale.core.publish import write_json
 from redwhale.core.recipe.evaluate import BitsPerByte as Settings
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
+from redwhale.corpus.reader import corpus_input
 from redwhale.evaluation import targets
 from redwhale.evaluation.targets import Target
 from redwhale.measure.bits_per_byte import BitsPerByte, by_language, measure_texts
@@ -36,15 +37,14 @@ def plan(recipe: Recipe, model: str) -> Plan:
     settings: Settings = recipe.need("evaluate").bits_per_byte
     return Plan(
         step=STEP, command=recipe.command("eval", "bpb", "--model", model), folder=result_folder(recipe, model),
-        inputs=(*targets.find_target(recipe, model).inputs(), Input("corpus", recipe.corpus_folder)),
+        inputs=(*targets.find_target(recipe, model).inputs(), corpus_input(recipe)),
         fields={**settings.model_dump(mode="json"), "context_tokens": context_limit(recipe)}, algorithm=ALGORITHM,
     )  # fmt: skip
 
 
 def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
     """Measure a model's bits per byte, or say that it is done."""
-    target = targets.find_target(recipe, model, fetch=True)
-    target.need()
+    target = targets.find_target(recipe, model, fetch=not is_finished(result_folder(recipe, model)))
     steps = plan(recipe, model)
     return produce(
         steps, lambda: build(recipe, target, steps.folder, console=console), console=console, fresh=fresh, verify=verify

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.artifact import Input, is_finished
+from redwhale.core.artifact import Input, read_manifest
 from redwhale.core.base import base_folder, weight_files
 from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
@@ -33,17 +33,9 @@ class Target:
     def inputs(self) -> tuple[Input, ...]:
         """Return the artifact the model belongs to, or its own files where it is not ours."""
         if self.artifact is not None:
-            return (Input("model", self.artifact),)
+            return (Input("model", self.artifact, self.made_by),)
         files = [self.folder / name for name in _DECIDING_FILES if (self.folder / name).is_file()]
         return tuple(Input(f"model {path.name}", path) for path in [*files, *weight_files(self.folder)])
-
-    def need(self) -> None:
-        """Raise exit code 2 where the model is not finished."""
-        if self.artifact is not None and not is_finished(self.artifact):
-            raise RedwhaleError(
-                "this model is not finished", where=str(self.artifact), fix=f"make it with `{self.made_by}`",
-                exit_code=USAGE,
-            )  # fmt: skip
 
 
 def find_target(recipe: Recipe, wanted: str, *, fetch: bool = False) -> Target:
@@ -65,13 +57,21 @@ def find_target(recipe: Recipe, wanted: str, *, fetch: bool = False) -> Target:
     if (folder / "config.json").is_file():
         # Folders of the same name must not share results.
         label = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-        owner = next((place for place in (folder, folder.parent) if is_finished(place)), None)
-        return Target(label, folder, owner)
+        return Target(label, folder, _owner(folder))
     there = ", ".join(["base", "0", *(f"{i + 1} ({stage.name})" for i, stage in enumerate(stages))])
     raise RedwhaleError(
         f"there is no model {wanted!r}: no stage of that name, and no folder with a config.json",
         where=str(recipe.file), fix=f"models: {there}, or a folder", exit_code=USAGE,
     )  # fmt: skip
+
+
+def _owner(folder: Path) -> Path | None:
+    """Return the artifact of ours that lists a model folder's files: the folder itself, or the one above."""
+    for place in (folder, folder.parent):
+        with contextlib.suppress(RedwhaleError):  # another program's manifest.json
+            if (folder / "config.json").relative_to(place).as_posix() in {r.path for r in read_manifest(place).outputs}:
+                return place
+    return None
 
 
 def result_folder(recipe: Recipe, wanted: str, measure: str) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from redwhale.core.artifact import Input, Manifest, digest_inputs
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.recipe import Recipe
 from redwhale.tokenizer.base import JSON_NAME, read_base, tokenizer_files
 from redwhale.tokenizer.extend import TOKENIZER_CLASS
 
@@ -32,6 +33,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         loaded = Fast(tokenizer_object=base.tokenizer(), split_special_tokens=True, **base.special)
     loaded.backend_tokenizer.encode_special_tokens = True
     return loaded
+
+
+def tokenizer_input(recipe: Recipe) -> Input:
+    """Return the recipe's tokenizer as what a later step reads."""
+    return Input("tokenizer", recipe.tokenizer_folder, recipe.command("train-tokenizer"))
 
 
 def refuse_other_base(manifest: Manifest, base: Path, *, where: str) -> None:

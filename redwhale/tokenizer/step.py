@@ -13,6 +13,7 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.vocabulary import Tokenizer as Settings
 from redwhale.core.step import Built, Plan, produce
+from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
 from redwhale.tokenizer.reader import refuse_other_base
 
@@ -30,7 +31,7 @@ def plan(recipe: Recipe) -> Plan:
         step=STEP,
         command=recipe.command("train-tokenizer"),
         folder=recipe.tokenizer_folder,
-        inputs=(Input("corpus", recipe.corpus_folder), *(Input(f"base {path.name}", path) for path in files)),
+        inputs=(corpus_input(recipe), *(Input(f"base {path.name}", path) for path in files)),
         fields=settings.model_dump(exclude={"existing"}),
         algorithm=ALGORITHM,
     )
@@ -41,8 +42,8 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     settings: Settings = recipe.need("tokenizer")
     if settings.existing is not None:
         return check_existing(recipe, verify=verify)
-    artifact.read_manifest(recipe.corpus_folder)
-    base_folder(recipe)
+    artifact.need_made([corpus_input(recipe)])
+    base_folder(recipe, fetch=not artifact.is_finished(recipe.tokenizer_folder))  # what is done needs no network
     steps = plan(recipe)
     return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
 

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from redwhale.core import artifact
-from redwhale.core.artifact import Input, Manifest
+from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.publish import atomic_file, write_json
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.core.tasks import map_shards
+from redwhale.corpus.reader import corpus_input
+from redwhale.tokenizer.reader import tokenizer_input
 from redwhale.training.data import INDEX_NAME, STEP, seeded_order
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def plan(recipe: Recipe) -> Plan:
     """Return what packing reads and writes; the seed decides the order of the documents."""
     return Plan(
         step=STEP, command=recipe.command("pack"), folder=recipe.tokens_folder,
-        inputs=(Input("corpus", recipe.corpus_folder), Input("tokenizer", recipe.tokenizer_folder)),
+        inputs=(corpus_input(recipe), tokenizer_input(recipe)),
         fields={"seed": recipe.seed}, algorithm=ALGORITHM,
     )  # fmt: skip
 
@@ -53,8 +54,6 @@ def plan(recipe: Recipe) -> Plan:
 def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
     """Pack the corpus with the tokenizer, or say that it is done; raise where a step before is not finished."""
     steps = plan(recipe)
-    for needed in steps.inputs:
-        artifact.read_manifest(needed.path)
     return produce(steps, lambda: build(recipe, steps.folder, console), console=console, fresh=fresh, verify=verify)
 
 

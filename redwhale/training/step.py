@@ -13,6 +13,7 @@ from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
+from redwhale.corpus.reader import corpus_input
 from redwhale.training.layout import CHECKPOINTS_NAME, process_count
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def plan(recipe: Recipe, index: int) -> Plan:
     return Plan(
         step=STEP, command=recipe.command("pretrain", "--stage", str(index + 1)), folder=recipe.stage_folder(index),
         inputs=(
-            Input("parent", parent_folder(recipe, index)), Input("tokens", recipe.tokens_folder),
-            Input("corpus", recipe.corpus_folder),
+            Input("parent", parent_folder(recipe, index), recipe.command(*_parent_words(index))),
+            Input("tokens", recipe.tokens_folder, recipe.command("pack")), corpus_input(recipe),
         ),
         fields=fields, algorithm=ALGORITHM,
     )  # fmt: skip
@@ -53,6 +54,11 @@ def mixture_of(settings: Pretrain, index: int) -> dict[str, float]:
 def parent_folder(recipe: Recipe, index: int) -> Path:
     """Return the artifact that a stage starts from: model 0, or the stage before."""
     return recipe.model_0_folder if index == 0 else recipe.stage_folder(index - 1)
+
+
+def _parent_words(index: int) -> tuple[str, ...]:
+    """Return the command that makes what stage ``index`` starts from."""
+    return ("pretrain", "--stage", str(index)) if index else ("init-model",)
 
 
 def run(
@@ -114,10 +120,9 @@ def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
     """Raise where the parent is not finished, was changed, or was trained on another data order than this stage."""
     parent = parent_folder(recipe, index)
     if not artifact.is_finished(parent):
-        words = ("pretrain", "--stage", str(index)) if index else ("init-model",)
         raise RedwhaleError(
             f"stage out of order: what stage {index + 1} starts from is not finished", where=str(parent),
-            fix=f"run `{recipe.command(*words)}` first", exit_code=USAGE,
+            fix=f"run `{recipe.command(*_parent_words(index))}` first", exit_code=USAGE,
         )  # fmt: skip
     manifest = artifact.read_manifest(parent)
     artifact.check_outputs(parent, manifest, rehash=verify)

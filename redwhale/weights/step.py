@@ -17,7 +17,7 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.vocabulary import Init
 from redwhale.core.step import Built, Plan, produce
-from redwhale.tokenizer.reader import refuse_other_base
+from redwhale.tokenizer.reader import refuse_other_base, tokenizer_input
 
 STEP = "init-model"
 ALGORITHM = 1
@@ -34,7 +34,7 @@ def plan(recipe: Recipe) -> Plan:
         files.append(base / INDEX_NAME)
     return Plan(
         step=STEP, command=recipe.command("init-model"), folder=recipe.model_0_folder,
-        inputs=(*(Input(f"base {path.name}", path) for path in files), Input("tokenizer", recipe.tokenizer_folder)),
+        inputs=(*(Input(f"base {path.name}", path) for path in files), tokenizer_input(recipe)),
         fields=settings.model_dump(exclude={"existing"}), algorithm=ALGORITHM,
     )  # fmt: skip
 
@@ -44,9 +44,11 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     settings: Init = recipe.need("init")
     if settings.existing is not None:
         return check_existing(recipe, verify=verify)
+    artifact.need_made([tokenizer_input(recipe)])
     tokenizer = artifact.read_manifest(recipe.tokenizer_folder)
     where = f"{recipe.tokenizer_folder} and {recipe.file}: base.model"
-    refuse_other_base(tokenizer, base_folder(recipe, weights=True), where=where)
+    fetch = not artifact.is_finished(recipe.model_0_folder)  # what is done needs no network
+    refuse_other_base(tokenizer, base_folder(recipe, weights=True, fetch=fetch), where=where)
     steps = plan(recipe)
     return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
 

@@ -31,7 +31,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_hub_name_is_not_fetched_unasked(tmp_path: Path) -> None:
-    with pytest.raises(RedwhaleError, match="the base nobody/none cannot be fetched"):
+    with pytest.raises(RedwhaleError, match="the base nobody/none is not fetched yet, and there is no folder"):
         base_folder(recipe_for(tmp_path, "nobody/none"), fetch=False)
 
 

@@ -1,6 +1,8 @@
 """stdout is data, stderr is progress; secrets never reach either."""
 
+import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,31 @@ def test_quiet_keeps_warnings_and_the_log_has_all(tmp_path: Path, capsys: pytest
 def test_secrets_are_redacted() -> None:
     assert "hf_" not in redact("using hf_abcdefghijklmnop now")
     assert redact("api_key=sesame other") == "[redacted] other"
+    assert redact("password: 'open sesame'") == "[redacted]"
+    assert redact("Token=abcdefgh12345678 other") == "[redacted] other"
+
+
+def test_the_keys_of_recipes_are_no_secrets() -> None:
+    for line in ("redwhale.yaml:3: tokenizer.token: 8k", "tokens: 1.7B", "new_tokens: 17072"):
+        assert redact(line) == line
+
+
+def test_progress_on_a_terminal_keeps_to_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "30")
+    console = Console()
+    with console.progress("stage", total=1000, unit="tokens") as progress:
+        time.sleep(0.25)
+        progress.advance(100, extra="a remark much longer than the terminal is wide")
+        console.note("measured")
+    drawn, rest = terminal.getvalue().removeprefix("\r\x1b[2K").split("\r\x1b[2K")
+    assert drawn.startswith("stage: 10 %") and len(drawn) == 29
+    assert rest == "measured\n"  # on a line of its own, and nothing left to clear
 
 
 def test_durations_and_quantities() -> None:

@@ -1,5 +1,6 @@
 """The protocol of every step: skip, resume, refuse; nothing half-written under a final name."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -101,10 +102,51 @@ def test_foreign_files_are_not_overwritten(tmp_path: Path, source: Path) -> None
 
 
 def test_gates_are_recorded_and_stop(tmp_path: Path, source: Path) -> None:
-    plan = plan_for(tmp_path / "a", source)
+    def gated(do: str) -> Plan:
+        def gates(counts: dict[str, int]) -> list[GateRecord]:
+            return [GateRecord(name="bad_records", value=counts["bad"] / 10, above=0.1, do=do, breached=True)]
+
+        return dataclasses.replace(plan_for(tmp_path / "a", source), gates=gates)
+
+    manifest = produce(gated("stop"), lambda: Built([], counts={"bad": 2}), console=QUIET)
+    assert manifest.stopped_by_gate and artifact.read_manifest(manifest_folder := gated("stop").folder).stopped_by_gate
+    assert state_of(gated("stop")) == ("stopped", ["bad_records is 0.2, above the gate 0.1"])
+    assert not produce(gated("warn"), lambda: Built([]), console=QUIET).stopped_by_gate
+    assert state_of(gated("warn")) == ("done", []) and not artifact.read_manifest(manifest_folder).stopped_by_gate
+
+
+def test_going_on_from_a_stopped_artifact_is_said(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gate = GateRecord(name="bad_records", value=0.2, above=0.1, do="stop", breached=True)
-    manifest = produce(plan, lambda: Built([], gates=[gate]), console=QUIET)
-    assert manifest.stopped_by_gate and artifact.read_manifest(plan.folder).stopped_by_gate
+    first = dataclasses.replace(plan_for(tmp_path / "a", source), gates=lambda counts: [gate])
+    produce(first, copy_step(first, source, []), console=QUIET)
+    capsys.readouterr()
+    second = dataclasses.replace(plan_for(tmp_path / "b", source), inputs=(Input("copy", first.folder, first.command),))
+    produce(second, copy_step(second, source, []), console=QUIET)
+    assert "the copy was stopped by a gate: bad_records is 0.2, above the gate 0.1" in capsys.readouterr().err
+
+
+def test_an_artifact_not_made_yet_names_the_command(tmp_path: Path, source: Path) -> None:
+    first = plan_for(tmp_path / "a", source)
+    second = dataclasses.replace(plan_for(tmp_path / "b", source), inputs=(Input("copy", first.folder, first.command),))
+    assert state_of(second)[0] == "waiting"
+    with pytest.raises(RedwhaleError, match=r"the copy is not made yet; run `redwhale copy` first"):
+        produce(second, copy_step(second, source, []), console=QUIET)
+    assert not second.folder.exists()
+
+
+def test_a_lost_output_is_no_finished_state(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    produce(plan, copy_step(plan, source, []), console=QUIET)
+    next(path for path in plan.folder.iterdir() if path.name != "manifest.json").unlink()
+    assert state_of(plan)[0] == "damaged"
+
+
+def test_differences_in_lists_name_the_item() -> None:
+    old = {"sources": [{"name": "a", "text": "text"}, {"name": "b"}], "betas": [0.9, 0.95]}
+    new = {"sources": [{"name": "a", "text": "body"}, {"name": "b"}], "betas": [0.9]}
+    assert field_differences(old, new) == ["betas: [0.9, 0.95] -> [0.9]", "sources.0.text: 'text' -> 'body'"]
 
 
 CHILD = """

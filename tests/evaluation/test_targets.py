@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redwhale.core.artifact import need_made
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.recipe import Recipe
@@ -58,12 +59,15 @@ def test_a_folder_has_its_own_results(tmp_path: Path, base: Path) -> None:
     recipe = recipe_for(tmp_path, base)
     target = targets.find_target(recipe, str(base))
     assert target.folder == base and target.artifact is None
+    (base.parent / "manifest.json").write_text('{"name": "of another program"}', encoding="utf-8")
+    assert targets.find_target(recipe, str(base)).artifact is None
+    (base.parent / "manifest.json").unlink()
     assert target.label.startswith("english-") and target.label != "english-"
 
 
 def test_unfinished_model_names_the_command(tmp_path: Path, base: Path) -> None:
-    with pytest.raises(RedwhaleError, match=r"not finished; make it with `redwhale pretrain --stage 2 -c ") as caught:
-        targets.find_target(recipe_for(tmp_path, base), "odd").need()
+    with pytest.raises(RedwhaleError, match=r"the model is not made yet; run `redwhale pretrain --stage 2 ") as caught:
+        need_made(targets.find_target(recipe_for(tmp_path, base), "odd").inputs())
     assert caught.value.exit_code == 2
 
 

@@ -186,7 +186,7 @@ def test_a_tokenizer_without_eos_is_refused(tmp_path: Path, byte_base: Path) -> 
 
 def test_nothing_to_pack_yet_names_the_missing_step(tmp_path: Path) -> None:
     (tmp_path / "redwhale.yaml").write_text(json.dumps({"version": 1, "workdir": "run"}))
-    with pytest.raises(RedwhaleError, match="no finished result") as caught:
+    with pytest.raises(RedwhaleError, match="the corpus is not made yet; run `redwhale preprocess") as caught:
         run(load_recipe(tmp_path / "redwhale.yaml"))
     assert caught.value.exit_code == 2
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.artifact import Input, Manifest, hash_file
+from redwhale.core.artifact import Input, Manifest, hash_file, is_finished
 from redwhale.core.console import Console
 from redwhale.core.device import choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
@@ -45,8 +45,7 @@ def plan(recipe: Recipe, model: str) -> Plan:
 def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
     """Score a model on KoBEST, or say that it is done."""
     settings = _settings(recipe)
-    target = targets.find_target(recipe, model, fetch=True)
-    target.need()
+    target = targets.find_target(recipe, model, fetch=not is_finished(result_folder(recipe, model)))
     steps = plan(recipe, model)
 
     def build() -> Built:
