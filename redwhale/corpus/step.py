@@ -21,7 +21,7 @@ from redwhale.corpus.reader import STATISTICS_NAME, STEP, corpus_manifest
 from redwhale.corpus.sources import SourceFile, source_files
 
 if TYPE_CHECKING:
-    from redwhale.corpus.clean import Treatment
+    from redwhale.corpus.clean import Cleaned, Treatment
     from redwhale.corpus.scratch import Scratch
 
 ALGORITHM = 1
@@ -152,19 +152,27 @@ def _clean(
         for cleaned in map_shards(partial(clean_chunk, _treatments(recipe, section)), chunks, workers=workers):
             check.see(cleaned.chunk, objects=cleaned.objects, other_columns=cleaned.other_columns)
             scratch.add(cleaned)
+            _warn_of_damage(cleaned, section.sources[cleaned.chunk.source].name, console)
             progress.advance(cleaned.chunk.input_bytes)
     check.end_file()
     scratch.finish()
 
 
+def _warn_of_damage(cleaned: Cleaned, source: str, console: Console) -> None:
+    """Name every file that ends too early or fails its checks: what it lost is not known."""
+    from redwhale.corpus.clean import DAMAGED_FILE_REASONS
+
+    reasons = cleaned.batch.column("reason").to_pylist()
+    for place in [place for place, reason in enumerate(reasons) if reason in DAMAGED_FILE_REASONS]:
+        file, detail = (cleaned.batch.column(name)[place].as_py() for name in ("file", "detail"))
+        console.warn(f"{source}: {file} is damaged ({detail}); what comes after is lost: fetch the file again")
+
+
 def _report(number: dict[str, Any], console: Console) -> None:
-    """Say what a source came to, and warn where a file was cut or nothing is left."""
+    """Say what a source came to, and warn where nothing is left."""
     rejected = sum(number["rejected"].values())
     out = number["train"]["documents"] + number["held_out"]["documents"]
     console.note(f"{number['name']}: {number['in']['records']} records, {out} documents, {rejected} rejected")
-    for reason in ("truncated_file", "damaged_file"):
-        if count := number["rejected"].get(reason):
-            console.warn(f"{number['name']}: {count} file(s) cut or damaged ({reason}); see rejects/ for which")
     if not out:
         console.warn(f"{number['name']}: no document is left; see rejects/ for the reasons")
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import zstandard
 
 _BLOCK_BYTES = 1 << 18
-# One input piece of this size expands to 32 MiB at the very most (runs of 128 KiB from 4 bytes).
-_ZSTD_INPUT_BYTES = 1 << 10
-# What a faulty check at the end of a bzip2 file can cost.
-_BZ2_BLOCK_BYTES = 1 << 14
+# Bytes read at once. At the very most a piece expands to 16 MiB (deflate, 1032 times), 32 MiB (zstandard,
+# runs of 128 KiB from 4 bytes) or 23 MiB (bzip2, blocks of 900 kB from 40 bytes).
+_PIECE_BYTES = {".gz": 1 << 14, ".zst": 1 << 10, ".bz2": 1 << 10}
+_GZIP_WINDOW = 31  # zlib's word for a gzip header and its largest window
+_DAMAGE = (zlib.error, zstandard.ZstdError, OSError, EOFError)
 _BOM = b"\xef\xbb\xbf"
 EXCERPT_BYTES = 8192
 
@@ -47,64 +47,50 @@ def blocks(path: Path, compression: str, position: Position) -> Iterator[bytes]:
     with path.open("rb") as raw:
         if compression and path.stat().st_size == 0:
             raise DamagedStreamError("the compressed file is empty")
-        chunks = _zstd_blocks(raw) if compression == ".zst" else _plain_blocks(raw, compression)
-        for chunk in chunks:
+        for chunk in _frames(raw, compression) if compression else iter(lambda: raw.read(_BLOCK_BYTES), b""):
             position.done = raw.tell()
             yield chunk
 
 
-def _plain_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
-    """Read plain, gzip or bzip2; ``read1`` hands out what is good before it raises."""
-    stream: gzip.GzipFile | bz2.BZ2File | BinaryIO = raw
-    size = _BLOCK_BYTES
+def _decompressor(compression: str) -> Any:
+    """Return a decompressor of one frame, with ``decompress``, ``eof`` and ``unused_data``."""
     if compression == ".gz":
-        stream = gzip.GzipFile(fileobj=raw)
-    elif compression == ".bz2":
-        stream, size = bz2.BZ2File(raw), _BZ2_BLOCK_BYTES
-    while True:
-        try:
-            chunk = stream.read1(size) if compression else stream.read(size)  # type: ignore[union-attr]
-        except (EOFError, OSError, zlib.error) as error:
-            if not compression:
-                raise
-            raise DamagedStreamError(str(error)) from None
-        if not chunk:
-            return
-        yield chunk
+        return zlib.decompressobj(_GZIP_WINDOW)
+    return bz2.BZ2Decompressor() if compression == ".bz2" else zstandard.ZstdDecompressor().decompressobj()
 
 
-def _zstd_blocks(raw: BinaryIO) -> Iterator[bytes]:
-    """Read zstandard frames; its own stream reader would take a truncated frame for a whole one."""
-    stream, frame_start, handed_out = zstandard.ZstdDecompressor().decompressobj(), 0, 0
-    inside = False
-    while piece := raw.read(_ZSTD_INPUT_BYTES):
+def _frames(raw: BinaryIO, compression: str) -> Iterator[bytes]:
+    """Decompress frame after frame (gzip members, bzip2 streams); the libraries' own readers lose a cut frame's end."""
+    make: Callable[[], Any] = lambda: _decompressor(compression)  # noqa: E731
+    stream, frame_start, handed_out, inside = make(), 0, 0, False
+    while piece := raw.read(_PIECE_BYTES[compression]):
         while piece:
+            if not inside and compression == ".gz" and not (piece := piece.lstrip(b"\0")):
+                break  # padding, as tapes and block devices leave it
             try:
                 chunk = stream.decompress(piece)
-            except zstandard.ZstdError as error:
+            except _DAMAGE as error:
                 end = raw.tell()
-                yield from _zstd_rest(raw, frame_start, end, handed_out)
+                raw.seek(frame_start)
+                yield from _rest(raw, make(), end=end, handed_out=handed_out, piece_bytes=_PIECE_BYTES[compression])
                 raise DamagedStreamError(str(error)) from None
             handed_out += len(chunk)
             if chunk:
                 yield chunk
             inside, piece = not stream.eof, stream.unused_data if stream.eof else b""
             if not inside:
-                stream = zstandard.ZstdDecompressor().decompressobj()
-                frame_start, handed_out = raw.tell() - len(piece), 0
+                stream, frame_start, handed_out = make(), raw.tell() - len(piece), 0
     if inside:
         raise DamagedStreamError("the compressed file ends before its last frame does")
 
 
-def _zstd_rest(raw: BinaryIO, start: int, end: int, handed_out: int) -> Iterator[bytes]:
+def _rest(raw: BinaryIO, stream: Any, *, end: int, handed_out: int, piece_bytes: int) -> Iterator[bytes]:
     """Decode a faulty frame again, its last piece byte by byte, for what an error kept back."""
-    raw.seek(start)
-    stream = zstandard.ZstdDecompressor().decompressobj()
     while (position := raw.tell()) < end:
-        whole = max(0, end - position - _ZSTD_INPUT_BYTES)
+        whole = max(0, end - position - piece_bytes)
         try:
-            chunk = stream.decompress(raw.read(min(whole, _ZSTD_INPUT_BYTES) or 1))
-        except zstandard.ZstdError:
+            chunk = stream.decompress(raw.read(min(whole, piece_bytes) or 1))
+        except _DAMAGE:
             return
         if len(chunk) > handed_out:
             yield chunk[handed_out:]

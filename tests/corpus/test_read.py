@@ -106,6 +106,20 @@ class TestCompressed:
         breached = {gate.name for gate in manifest.gates if gate.breached}
         assert breached == {"damaged_files"} and manifest.stopped_by_gate
 
+    def test_a_flipped_byte_costs_only_what_comes_after(
+        self, tmp_path: Path, ending: str, compress, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        packed = bytearray(compress(self.body))
+        place = 2 * len(packed) // 3
+        packed[place : place + 64] = bytes(64)
+        recipe, manifest = self.reads(tmp_path, "a.jsonl" + ending, bytes(packed))
+        kept, block = texts(recipe), 900_000 if ending == ".bz2" else 140_000
+        intact = sum(text == korean(i) for i, text in enumerate(kept))
+        before = 2 * len(self.body) // 3
+        assert intact > 8_000 * (before - block) / len(self.body)
+        assert manifest.counts["damaged_files"] == 1 and manifest.stopped_by_gate
+        assert f"warning: s: a.jsonl{ending} is damaged (" in capsys.readouterr().err
+
     def test_a_wrong_check_value_is_a_fault_of_the_file(self, tmp_path: Path, ending: str, compress) -> None:
         packed = bytearray(compress(self.body[:50_000]))
         packed[-6 if ending == ".gz" else -2] ^= 0xFF
