@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.artifact import Manifest, check_outputs, is_finished, read_manifest
+from redwhale.core.artifact import InputRecord, Manifest, check_outputs, hash_file, is_finished, read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
@@ -88,7 +88,7 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
     """
     outcome, started = Outcome(recipe), time.perf_counter()
     for step in chain_steps(recipe):
-        again = fresh and not _uses_existing(recipe, step) and _state(step)[0] == "changed"
+        again = fresh and not _uses_existing(recipe, step) and _state(step)[0] in ("changed", "damaged")
         manifest = step.make(console=console, fresh=again, verify=verify)
         outcome.manifests[step.name] = manifest
         if manifest.stopped_by_gate:
@@ -154,7 +154,7 @@ def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:
     """Return a result and, inside it, everything it was made from, down to the source files.
 
     Raises where a file of a result on the way is missing or changed, or where a result was made again
-    after it had been used.
+    after it had been used; with ``verify`` also where a source file is gone or changed.
     """
     manifest = read_manifest(folder)
     check_outputs(folder, manifest, rehash=verify)
@@ -162,6 +162,8 @@ def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:
     for record in manifest.inputs:
         path = Path(record.path)
         if not path.is_dir():
+            if verify:
+                _check_source(record)
             inputs.append({"role": record.role, "path": record.path, "digest": record.digest, "bytes": record.bytes})
             continue
         child = lineage(path, verify=verify)
@@ -172,3 +174,13 @@ def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:
             )  # fmt: skip
         inputs.append({"role": record.role, **child})
     return {"path": str(folder), "step": manifest.step, "digest": manifest.digest, "inputs": inputs}
+
+
+def _check_source(record: InputRecord) -> None:
+    path = Path(record.path)
+    if path.is_file() and hash_file(path) == record.digest:
+        return
+    raise RedwhaleError(
+        f"{record.role} {'has changed' if path.is_file() else 'is gone'} since it was read", where=str(path),
+        fix="put the file back, or make what comes from it again", exit_code=USAGE,
+    )  # fmt: skip

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from redwhale.core.recipe.recipe import Recipe
 
 app = typer.Typer(
-    help="Turn an English base LLM into a strong Korean one.\n\nExample: redwhale new -o redwhale.yaml && redwhale run",
+    help="Example:  redwhale new -o redwhale.yaml && redwhale run\n\nTurn an English base model into a Korean one.",
     no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 evaluation_app = typer.Typer(
-    help="Measure a model.\n\nExample:  redwhale eval kobest -c redwhale.yaml --model base --model 4",
+    help="Example:  redwhale eval kobest -c redwhale.yaml --model base --model 4\n\nMeasure a model.",
     no_args_is_help=True, rich_markup_mode=None,
 )  # fmt: skip
 show_app = typer.Typer(
-    help="Show the recipe as resolved, or where a result came from.\n\nExample:  redwhale show lineage",
+    help="Example:  redwhale show lineage\n\nShow the recipe as resolved, or where a result came from.",
     no_args_is_help=True, rich_markup_mode=None,
 )  # fmt: skip
-app.add_typer(evaluation_app, name="eval")
-app.add_typer(show_app, name="show")
+app.add_typer(evaluation_app, name="eval", short_help="Measure a model.")
+app.add_typer(show_app, name="show", short_help="Show the recipe, or where a result came from.")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Recipe file.", show_default=True)]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
@@ -81,7 +81,7 @@ def train_tokenizer(
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Example:  redwhale train-tokenizer -c redwhale.yaml --set tokenizer.new_tokens=8000
+    """Example:  redwhale train-tokenizer --set tokenizer.new_tokens=8000
 
     Learn Korean tokens and merge them into the base vocabulary.
     """
@@ -164,7 +164,7 @@ def evaluate_bits_per_byte(
     models: Models = None, config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False,
     verify: Verify = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Example:  redwhale eval bpb -c redwhale.yaml --model base --model 0 --model 4
+    """Example:  redwhale eval bpb -c redwhale.yaml --model base --model 4
 
     Measure bits per byte on the corpus's held-out documents, per source and language.
     """
@@ -263,11 +263,12 @@ def show_recipe(
     """
     from redwhale.core.console import Console
     from redwhale.core.recipe.load import load_with_origins
-    from redwhale.core.recipe.render import render_resolved
+    from redwhale.core.recipe.render import origins_by_key, render_resolved
 
     recipe, origins = load_with_origins(config, changes or ())
     console = Console(json_output=json, quiet=quiet)
-    console.result("show recipe", {"recipe": recipe.model_dump(mode="json")})
+    where = {"origins": origins_by_key(recipe, origins)} if resolved else {}
+    console.result("show recipe", {"recipe": recipe.model_dump(mode="json"), **where})
     if not json:
         console.data(render_resolved(recipe, origins if resolved else None).rstrip())
 

@@ -16,7 +16,10 @@ def show_status(rows: list[dict[str, Any]], console: Console) -> None:
     console.table("", ["step", "state", "why"], [[r["step"], r["state"], "; ".join(r["why"][:2])] for r in rows])
     following = next((row["command"] for row in rows if row["state"] != "done"), None)
     console.result("status", {"steps": rows, "next": following})
-    console.note(f"next: {following}" if following else "everything is done")
+    if not rows:
+        console.note("the recipe has no section of a step yet; `redwhale new` writes a complete one")
+    else:
+        console.note(f"next: {following}" if following else "everything is done")
 
 
 def show_lineage(tree: dict[str, Any], console: Console) -> None:
@@ -58,18 +61,18 @@ def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
     console.result("eval bpb", {"models": {model: m.metrics for model, m in results.items()}})
     first = next(iter(results.values())).metrics
     rows = [
-        [name, *(m.metrics[kind][name]["bits_per_byte"] for m in results.values())]
-        for kind in ("languages", "sources")
+        [f"{label}{name}", *(m.metrics[kind][name]["bits_per_byte"] for m in results.values())]
+        for kind, label in (("languages", "all "), ("sources", ""))
         for name in first[kind]
     ]
     console.table("Bits per byte on held-out text", ["", *results], rows)
 
 
-def show_summary(outcome: Outcome, console: Console) -> None:
+def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **more: Any) -> None:
     """Show the chain's result: bits per byte at every boundary, speed, memory, KoBEST, tokens per character."""
     manifests = outcome.manifests
-    console.result("run", {
-        "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1),
+    console.result(command, {
+        "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1), **more,
         "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
     })  # fmt: skip
     bits = {n.removeprefix("bits per byte "): m for n, m in manifests.items() if n.startswith("bits per byte ")}
@@ -111,6 +114,7 @@ def show_tokenizer(manifest: Manifest | None, console: Console) -> None:
 
 def show_demo(outcome: Outcome, console: Console, *, seconds: float, base_seconds: float) -> None:
     """Show the demo's result and how long it took, installation not counted."""
-    show_summary(outcome, console)
+    times = {"seconds_in_all": round(seconds, 1), "base_seconds": round(base_seconds, 1)}
+    show_summary(outcome, console, command="demo", **times)
     base = f"of which the English base took {duration(base_seconds)}"
     console.note(f"demo: done in {duration(seconds)} without installation, {base}")

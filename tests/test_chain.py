@@ -91,7 +91,17 @@ def test_lineage_reaches_the_sources(workspace: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
     assert "stage-3-lora" in lines[0]
-    assert any(line.strip().startswith("source:stories/ko.jsonl = ") for line in lines)
+    leaf = next(line.strip() for line in lines if line.strip().startswith("source:stories/ko.jsonl = "))
+    source = Path(leaf.split()[2])
+    assert redwhale("show", "lineage", "--verify", cwd=workspace).returncode == 0
+    kept = source.read_bytes()
+    source.write_bytes(kept + b"\n")
+    try:
+        assert redwhale("show", "lineage", cwd=workspace).returncode == 0
+        refused = redwhale("show", "lineage", "--verify", cwd=workspace)
+    finally:
+        source.write_bytes(kept)
+    assert refused.returncode == 2 and "source:stories/ko.jsonl has changed since it was read" in refused.stderr
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(workspace: Path) -> None:

@@ -25,7 +25,9 @@ def test_help_starts_with_an_example(command: list[str]) -> None:
     done = redwhale(*command, "--help")
     assert done.returncode == 0
     body = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    assert any(line.startswith("Example:") for line in body[1:4]), done.stdout
+    assert body[1].startswith("Example:  redwhale "), done.stdout
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[lines.index(body[1]) + 1] == ""  # the example is whole on one line of 80 columns
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -72,6 +74,27 @@ def test_new_show_and_json(tmp_path: Path) -> None:
     assert document["command"] == "show recipe" and document["recipe"]["pretrain"]["sequence_length"] == 4096
     assert list(json.loads(redwhale("new", "--list", "--json").stdout)["presets"]) == [
         "demo", "demo-base", "redwhale-10.8b", "eeve-10.8b", "llama3-8b"]  # fmt: skip
+
+
+def test_resolved_values_say_where_they_came_from_in_json_too(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
+    done = redwhale("show", "recipe", "-c", "r.yaml", "--set", "seed=7", "--resolved", "--json", cwd=tmp_path)
+    origins = json.loads(done.stdout)["origins"]
+    assert origins["workdir"] == "r.yaml:2" and origins["seed"] == "--set seed=7"
+    assert origins["machine.device"] == "default"
+
+
+def test_a_closed_stdout_is_no_fault(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m redwhale new --list >&-", shell=True, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_a_recipe_without_steps_has_nothing_done(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
+    done = redwhale("status", "-c", "r.yaml", cwd=tmp_path)
+    assert "the recipe has no section of a step yet" in done.stderr and "everything is done" not in done.stderr
 
 
 def test_without_a_command_the_help_is_shown() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ def keep_stdout_for_data() -> None:
 
     DeepSpeed logs to stdout, which would break ``--json``, and warns of a CPU at every import.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")  # files and pipes hold UTF-8, whatever the locale
     sys.stdout = sys.stderr
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -49,7 +52,7 @@ class Console:
 
     def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
         self.json_output, self.quiet = json_output, quiet
-        self._out = sys.stdout
+        self._out = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (closed by the caller: >&-)
         self._log: Path | None = None
         self._drawn = False
 

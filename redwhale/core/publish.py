@@ -117,14 +117,14 @@ def make_folder(path: Path) -> None:
         raise RedwhaleError(
             f"the folder cannot be created ({error.strerror or error})",
             where=str(path),
-            fix="choose another `workdir` or mend the permissions",
+            fix="choose another place (`workdir`, or --out) or mend the permissions",
             exit_code=USAGE,
         ) from error
     if not os.access(path, os.W_OK):
         raise RedwhaleError(
             "the folder is not writable",
             where=str(path),
-            fix="choose another `workdir` or mend the permissions",
+            fix="choose another place (`workdir`, or --out) or mend the permissions",
             exit_code=USAGE,
         )
 

@@ -126,6 +126,21 @@ def test_rules_across_keys(tmp_path: Path) -> None:
     assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
 
 
+def test_faults_come_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    text = "workdir: run\nversion: 1\npretrain: {sequence_lengt: 1}\nseed: many\nname: [a]\n"
+    found = faults(tmp_path, text, "machine.workers=none")
+    assert [fault.split(": ")[0] for fault in found] == [
+        "redwhale.yaml:3", "redwhale.yaml:3", "redwhale.yaml:4", "redwhale.yaml:5", "--set machine.workers=none",
+    ]  # fmt: skip
+
+
+def test_paths_with_dots_are_folded(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    write(tmp_path / "recipes", "version: 1\nworkdir: ../run\n")
+    recipe = load_recipe(tmp_path / "recipes" / ".." / "recipes" / "redwhale.yaml")
+    assert recipe.root == tmp_path / "run" and recipe.file == tmp_path / "recipes" / "redwhale.yaml"
+
+
 def test_missing_recipe_and_missing_section(tmp_path: Path) -> None:
     with pytest.raises(RedwhaleError, match="there is no recipe here"):
         load_recipe(tmp_path / "none.yaml")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import sys
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -48,7 +51,7 @@ def load_with_origins(file: Path, changes: Sequence[str] = ()) -> tuple[Recipe, 
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise _explain(error, data, origins, file) from None
-    recipe._file, recipe._changes = file.absolute(), tuple(changes)
+    recipe._file, recipe._changes = Path(os.path.abspath(file)), tuple(changes)  # noqa: PTH100  (folds `..`)
     return recipe, origins
 
 
@@ -87,8 +90,14 @@ def _explain(error: ValidationError, data: Any, origins: dict[KeyPath, str], fil
         where = _nearest_origin(path, origins, file)
         label = f"{where}: {dotted}" if dotted else where
         found.setdefault((path, what), RedwhaleError(what, where=label, fix=fix, exit_code=USAGE))
-    first, *others = found.values()
+    first, *others = sorted(found.values(), key=lambda fault: _line_of(fault.where))
     return RedwhaleError(first.what, where=first.where, fix=first.fix, exit_code=USAGE, others=others)
+
+
+def _line_of(where: str) -> int:
+    """Return the line that a place names; what the command line set comes last."""
+    numbers = re.search(r":(\d+)(?::|$)", where)
+    return int(numbers[1]) if numbers else sys.maxsize
 
 
 def _real_path(location: tuple[int | str, ...], data: Any) -> KeyPath:

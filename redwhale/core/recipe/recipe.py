@@ -94,7 +94,7 @@ class Recipe(Section):
 
     def path(self, written: str) -> Path:
         """Return a path of the recipe, relative ones taken from the recipe's folder."""
-        return (self._file.parent / Path(written).expanduser()).absolute()
+        return Path(os.path.abspath(self._file.parent / Path(written).expanduser()))  # noqa: PTH100  (folds `..`)
 
     @property
     def root(self) -> Path:

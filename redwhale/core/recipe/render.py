@@ -108,6 +108,21 @@ def _resolved(lines: list[str], value: Any, path: KeyPath, *, indent: int, origi
         lines.append(f"{text}  # {_origin(here, origins)}" if origins is not None else text)
 
 
+def origins_by_key(recipe: Recipe, origins: dict[KeyPath, str]) -> dict[str, str]:
+    """Return where every value of a resolved recipe came from, by dotted key."""
+    found: dict[str, str] = {}
+
+    def walk(value: Any, path: KeyPath) -> None:
+        if isinstance(value, (dict, list)) and value and not _is_flat(value):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                walk(item, (*path, key))
+        else:
+            found[".".join(map(str, path))] = _origin(path, origins)
+
+    walk(recipe.model_dump(mode="json"), ())
+    return found
+
+
 def _is_flat(value: Any) -> bool:
     return isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value)
 
