@@ -135,12 +135,13 @@ def pretrain(
     Train one stage. Interrupted, the same command resumes. Several devices:
     torchrun --nproc_per_node 8 -m redwhale pretrain --stage 1 -c redwhale.yaml
     """
-    from redwhale.training import step
+    from redwhale.training import layout, step
 
     recipe, console = _begin(config, changes, json=json, quiet=quiet)
     index = recipe.stage_index(stage)
     manifest = step.run(recipe, index, console=console, fresh=fresh, verify=verify)
-    _finish("pretrain", manifest, console, folder=recipe.stage_folder(index))
+    if layout.rank() == 0:  # under a launcher one process of several speaks
+        _finish("pretrain", manifest, console, folder=recipe.stage_folder(index))
 
 
 @evaluation_app.command("kobest", short_help="Score models on KoBEST.")

@@ -149,11 +149,31 @@ def _holder_is_alive(lock: Path) -> tuple[bool, str]:
         return age_seconds < STALE_SECONDS, name
     try:
         os.kill(int(holder["pid"]), 0)
+        started = _started(int(holder["pid"]))
+        if holder.get("started", started) != started:  # its number belongs to another process now
+            return False, name
     except ProcessLookupError:
         return False, name
     except (PermissionError, KeyError, ValueError):
         pass
     return True, name
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process of this host started, in ticks since boot (proc(5)), None where that is not told.
+
+    A container that is started again gives its processes the numbers they had before.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def holder_of(folder: Path) -> str | None:
+    """Return who is working in ``folder`` just now, None where nobody is."""
+    alive, name = _holder_is_alive(folder / LOCK_NAME)
+    return name if alive else None
 
 
 @contextlib.contextmanager
@@ -165,7 +185,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     lock = folder / LOCK_NAME
-    content = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+    pid = os.getpid()
+    content = json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}).encode()
     for _ in range(2):
         try:
             descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)

@@ -14,7 +14,16 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import LOCK_NAME, TEMPORARY_PREFIX, clean_temporaries, fault, locked, make_folder, write_json
+from redwhale.core.publish import (
+    LOCK_NAME,
+    TEMPORARY_PREFIX,
+    clean_temporaries,
+    fault,
+    holder_of,
+    locked,
+    make_folder,
+    write_json,
+)
 
 BEGUN_NAME = "begun.json"
 
@@ -123,9 +132,11 @@ def _warn_of_stopped(inputs: Iterable[Input], console: Console) -> None:
 def state_of(plan: Plan) -> tuple[str, list[str]]:
     """Return the state of a step and what is behind it.
 
-    ``done``, ``stopped`` (by a gate), ``changed``, ``damaged`` (a file of it is gone or another), ``interrupted``,
-    ``absent`` or ``waiting`` (its inputs are not made).
+    ``done``, ``stopped`` (by a gate), ``changed``, ``damaged`` (a file of it is gone or another), ``running``,
+    ``interrupted``, ``absent`` or ``waiting`` (its inputs are not made).
     """
+    if holder := holder_of(plan.folder):
+        return "running", [holder]
     finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
     try:
         inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())

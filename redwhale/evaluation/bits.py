@@ -67,7 +67,9 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
     tokenizer = load_tokenizer(target.folder)
     context_tokens = min(context_limit(recipe), targets.context_of(model))
     results: dict[str, tuple[str, BitsPerByte]] = {}
-    with console.progress("bits per byte", sum(len(texts) for _, texts in sources.values()), "documents") as progress:
+    total = sum(len(texts) for _, texts in sources.values())
+    fix = "lower `pretrain.sequence_length`, or measure on a device with more memory"
+    with targets.explain_out_of_memory(fix), console.progress("bits per byte", total, "documents") as progress:
         for source, (language, texts) in sources.items():
             measured = measure_texts(
                 model, tokenizer, texts, document_bytes=settings.document_bytes, context_tokens=context_tokens,

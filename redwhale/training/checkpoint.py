@@ -35,7 +35,10 @@ _STATE_BYTES = 12  # master and both moments in float32, per element
 
 @dataclass
 class StageState:
-    """Where a stage stands after ``step`` steps; ``measured`` maps a step to its measurements."""
+    """Where a stage stands after ``step`` steps.
+
+    ``updates`` are those applied at a learning rate above 0; ``measured`` maps a step to its measurements.
+    """
 
     step: int = 0
     updates: int = 0

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import distributed
 
-from redwhale.training.layout import process_count
+from redwhale.training.layout import process_count, rank
 
 _TIMEOUT = timedelta(hours=12)  # the others wait while process 0 packs tokens
 _SETTLE_SECONDS = 0.2
+_SAME_WISH_SECONDS = 1.0
 _RANK_VARIABLES = {
     "RANK": "0",
     "LOCAL_RANK": "0",
@@ -77,7 +78,7 @@ def join(device: torch.device, *, group: bool) -> World:
         else:
             distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
         atexit.register(_leave)
-    return World(int(os.environ.get("RANK", "0")), size, device)
+    return World(rank(), size, device)
 
 
 def _leave() -> None:
@@ -94,12 +95,16 @@ def _leave() -> None:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGTERM or SIGINT came; a second one interrupts at once."""
-    received: list[int] = []
+    """Yield a function that tells whether SIGTERM or SIGINT came; a second Ctrl-C interrupts at once.
+
+    Launchers and shells pass a signal on that a process has had already: what comes within a second of the
+    first, or is another SIGTERM, is the same wish and must not cost the checkpoint.
+    """
+    received: list[float] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
+        received.append(time.monotonic())
+        if number == signal.SIGINT and received[-1] - received[0] > _SAME_WISH_SECONDS:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():

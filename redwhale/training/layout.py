@@ -1,4 +1,4 @@
-"""Names in a stage's folder, apart so that asking for a finished stage imports nothing heavy."""
+"""Names in a stage's folder and a launcher's words, apart so that a finished stage imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ CHECKPOINTS_NAME = "checkpoints"
 def process_count() -> int:
     """Return how many processes a launcher such as torchrun started together; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Return this process's number among them; process 0 leads."""
+    return int(os.environ.get("RANK", "0"))

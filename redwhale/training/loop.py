@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,15 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
             (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
             loss_sum = _gradient(run, batches, valid_tokens=valid)
             loss, stop = run.world.total(loss_sum / max(valid, 1), float(stopping()))
-            update = engine.step(rate, finite=loss == loss and abs(loss) != float("inf"))
-            _count(state, update, loss=loss, valid_tokens=int(valid))
+            update = engine.step(rate, finite=math.isfinite(loss))
+            _count(state, update, loss=loss, rate=rate, valid_tokens=int(valid))
             meter.step(
                 {"step": state.step, "tokens": state.step * course.step_tokens, "loss": loss, "learning_rate": rate,
                  "gradient_norm": update.gradient_norm, "skipped": not update.applied},
                 tokens=course.step_tokens, progress=progress,
             )  # fmt: skip
+            if not update.applied:
+                run.console.warn(f"{run.name}: update {state.step} was skipped: loss or gradient is not finite")
             guard.refuse_skips(state.skipped_in_row, step=state.step, update=update, loss=loss)
             if movement and update.applied:
                 movement.moved_by(rate)
@@ -113,14 +116,15 @@ def _gradient(run: StageRun, batches: Sequence[Batch], *, valid_tokens: float) -
     return float(total)
 
 
-def _count(state: StageState, update: guard.Update, *, loss: float, valid_tokens: int) -> None:
+def _count(state: StageState, update: guard.Update, *, loss: float, rate: float, valid_tokens: int) -> None:
     state.step += 1
-    state.updates += update.applied
+    state.updates += update.applied and rate > 0
     state.skipped += not update.applied
     state.skipped_in_row = 0 if update.applied else state.skipped_in_row + 1
     state.valid_tokens += valid_tokens
-    state.first_loss = loss if state.first_loss is None else state.first_loss
-    state.last_loss = loss
+    if math.isfinite(loss):
+        state.first_loss = loss if state.first_loss is None else state.first_loss
+        state.last_loss = loss
 
 
 def _measure(run: StageRun, state: StageState, meter: Meter) -> None:

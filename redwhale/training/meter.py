@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import resource
 import time
 from pathlib import Path
@@ -16,10 +18,22 @@ from redwhale.core.publish import write_bytes
 METRICS_NAME = "metrics.jsonl"
 
 
+def forget_peak(device: torch.device) -> None:
+    """Begin a new peak of memory here, so that a stage's is its own."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM (proc(5)); elsewhere it stays the process's
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory used so far: allocated on the GPU, else this process's resident set."""
+    """Return the most memory used since the last ``forget_peak``: allocated on the GPU, else the resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -55,8 +69,9 @@ class Meter:
         )
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one row."""
+        """Append one row; what is not finite is null, as JSON has no word for it."""
         if self._path is not None:
+            row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

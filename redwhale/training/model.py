@@ -65,10 +65,16 @@ def load_model(folder: Path) -> Any:
     """Load a model folder on the CPU in the dtype it is stored in, with SDPA attention."""
     from transformers import AutoModelForCausalLM
 
-    with quiet_bars():
-        return AutoModelForCausalLM.from_pretrained(
-            folder, dtype="auto", attn_implementation=IMPLEMENTATION, use_safetensors=True, local_files_only=True
-        )
+    try:
+        with quiet_bars():
+            return AutoModelForCausalLM.from_pretrained(
+                folder, dtype="auto", attn_implementation=IMPLEMENTATION, use_safetensors=True, local_files_only=True
+            )
+    except ValueError as error:  # an architecture that the library does not know, or without this attention
+        raise RedwhaleError(
+            f"the model cannot be trained ({str(error).splitlines()[0]})", where=str(folder),
+            fix="choose a base that transformers loads as a causal model with SDPA attention", exit_code=USAGE,
+        ) from error  # fmt: skip
 
 
 @contextlib.contextmanager

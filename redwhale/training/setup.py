@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from redwhale.core import artifact
 from redwhale.core.console import Console
@@ -121,8 +121,20 @@ def prepare_model(recipe: Recipe, index: int, *, console: Console) -> Prepared:
         attention.refuse_narrow_window(window, settings.sequence_length, where=str(folder))
     context = getattr(config, "max_position_embeddings", None)
     if context is not None and settings.sequence_length > context:
+        refuse_learned_positions(prepared.model, context, settings.sequence_length, where=str(folder))
         console.warn(f"`sequence_length` {settings.sequence_length} is beyond the model's context of {context}")
     return prepared
+
+
+def refuse_learned_positions(model: nn.Module, context: int, sequence_length: int, *, where: str) -> None:
+    """Raise exit code 2 where positions are rows of a table (GPT-2, OPT): beyond its end there is none."""
+    offsets = (0, 2)  # OPT keeps two rows for padding
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    if any(table.num_embeddings - context in offsets for table in tables):
+        raise RedwhaleError(
+            f"the model has positions for {context} tokens, `sequence_length` is {sequence_length}", where=where,
+            fix=f"set `pretrain.sequence_length` to at most {context}", exit_code=USAGE,
+        )  # fmt: skip
 
 
 def find_checkpoint(

@@ -147,6 +147,7 @@ def train_stage(recipe: Recipe, index: int, *, world: World, console: Console, a
 def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
     from redwhale.training import checkpoint, engine, export, loop, meter, partition, setup
 
+    meter.forget_peak(world.device)
     settings: Pretrain = recipe.need("pretrain")
     stage, folder = settings.stages[index], recipe.stage_folder(index)
     parent = recipe.model_folder(index - 1)

@@ -126,6 +126,16 @@ def test_rules_across_keys(tmp_path: Path) -> None:
     assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
 
 
+def test_a_stage_is_not_named_as_another_model(tmp_path: Path) -> None:
+    for name in ('"2"', "base"):
+        assert "names another model" in faults(tmp_path, GOOD.replace("name: a,", f"name: {name},"))[0]
+
+
+def test_offload_without_zero_is_refused(tmp_path: Path) -> None:
+    deepspeed = "  deepspeed: {zero: 0, offload: optimizer}\n  stages:"
+    assert "`offload` needs `zero` 1, 2 or 3" in faults(tmp_path, GOOD.replace("  stages:", deepspeed))[0]
+
+
 def test_faults_come_in_the_order_of_their_lines(tmp_path: Path) -> None:
     text = "workdir: run\nversion: 1\npretrain: {sequence_lengt: 1}\nseed: many\nname: [a]\n"
     found = faults(tmp_path, text, "machine.workers=none")

@@ -13,7 +13,7 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.publish import atomic_file, atomic_folder, locked, make_folder, write_bytes
+from redwhale.core.publish import atomic_file, atomic_folder, holder_of, locked, make_folder, write_bytes
 from redwhale.core.step import Built, Plan, field_differences, produce, state_of
 
 QUIET = Console(quiet=True)
@@ -208,6 +208,31 @@ def test_a_live_lock_names_its_holder_and_a_dead_one_is_taken(tmp_path: Path) ->
     with locked(tmp_path):
         pass
     assert not (tmp_path / ".lock").exists()
+
+
+def test_a_lock_of_an_earlier_process_with_this_number_is_taken(tmp_path: Path) -> None:
+    import socket
+
+    with locked(tmp_path):
+        assert (holder := holder_of(tmp_path)) and f"process {os.getpid()} on" in holder
+    assert holder_of(tmp_path) is None
+    held = {"pid": os.getpid(), "host": socket.gethostname(), "started": "1"}
+    (tmp_path / ".lock").write_text(json.dumps(held))
+    with locked(tmp_path):
+        pass
+
+
+def test_a_step_at_work_is_running(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    seen = []
+
+    def build() -> Built:
+        seen.append(state_of(plan))
+        return copy_step(plan, source, [])()
+
+    produce(plan, build, console=QUIET)
+    assert seen[0][0] == "running" and f"process {os.getpid()}" in seen[0][1][0]
+    assert state_of(plan) == ("done", [])
 
 
 def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ pytestmark = pytest.mark.slow
 TRAIN = """
 import os, signal, sys
 from pathlib import Path
+import torch
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from redwhale.core.recipe.load import load_recipe
-from redwhale.training import step
+from redwhale.training import deepspeed_engine, step
 from tests.training.stages import QUIET
 
 def stop_process_0(model, tokenizer, calls=[]):
@@ -33,7 +35,30 @@ def stop_process_0(model, tokenizer, calls=[]):
     if len(calls) == int(sys.argv[2]) and os.environ["RANK"] == "0":
         os.kill(os.getpid(), signal.SIGTERM)
 
+def part_everything(render=deepspeed_engine.render_config):
+    # ZeRO-3 keeps tensors below 100,000 elements whole on every process: all of a tiny model
+    def rendered(*arguments, **words):
+        config = render(*arguments, **words)
+        if config["zero_optimization"]["stage"] == 3:
+            config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+        return config
+    deepspeed_engine.render_config = rendered
+
+def count_exchanges():
+    # write down how often DDP exchanges a bucket of gradients
+    def hook(state, bucket):
+        with open(sys.argv[1] + ".exchanges", "a") as file:
+            file.write("1")
+        return default_hooks.allreduce_hook(state, bucket)
+    initialise = torch.nn.parallel.DistributedDataParallel.__init__
+    def hooked(self, *arguments, **words):
+        initialise(self, *arguments, **words)
+        self.register_comm_hook(None, hook)
+    torch.nn.parallel.DistributedDataParallel.__init__ = hooked
+
 if __name__ == "__main__":
+    part_everything()
+    count_exchanges()
     after = stop_process_0 if len(sys.argv) > 2 else None
     step.run(load_recipe(Path(sys.argv[1])), 0, console=QUIET, after=after)
 """
@@ -84,6 +109,9 @@ def test_two_processes_make_the_model_of_one(tmp_path: Path, deepspeed: Any) -> 
     check_same(one, two)
     manifest = read_manifest(two.stage_folder(0))
     assert "2 process" in manifest.metrics["engine"]
+    exchanges = two.file.with_suffix(".yaml.exchanges")
+    steps, processes = manifest.counts["steps"], 2
+    assert (len(exchanges.read_text()) if exchanges.exists() else 0) == (0 if deepspeed else steps * processes)
     assert manifest.counts["valid_tokens"] == read_manifest(one.stage_folder(0)).counts["valid_tokens"]
 
 

@@ -21,6 +21,8 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import step
 from redwhale.training.layout import CHECKPOINTS_NAME
+from redwhale.training.model import load_model
+from redwhale.training.setup import refuse_learned_positions
 from tests.training import stages
 from tests.training.stages import QUIET, record_again, stage, state_of, write_recipe
 
@@ -183,6 +185,33 @@ def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, starts: Callabl
     assert caught.value.exit_code == 2
 
 
+def test_an_update_at_rate_0_moves_nothing_and_is_no_fault(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    short = stage(tokens=512, lora={"rank": 2}) | {"schedule": "linear", "final_learning_rate": 0.0}
+    manifest = run(write_recipe(starts(tmp_path), short))
+    assert manifest.counts["steps"] == 2 and manifest.counts["skipped_updates"] == 0
+
+
+def test_a_sequence_beyond_learned_positions_is_refused(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    learned = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=1, n_head=1))
+    rotary = LlamaForCausalLM(LlamaConfig(
+        vocab_size=50, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+        max_position_embeddings=16,
+    ))  # fmt: skip
+    with pytest.raises(RedwhaleError, match="positions for 16 tokens, `sequence_length` is 32") as caught:
+        refuse_learned_positions(learned, 16, 32, where="base")
+    assert caught.value.exit_code == 2
+    refuse_learned_positions(rotary, 16, 32, where="base")
+
+
+def test_an_architecture_that_cannot_be_trained_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "perceptron-9000"}))
+    with pytest.raises(RedwhaleError, match="the model cannot be trained") as caught:
+        load_model(tmp_path)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+
+
 class Stop:
     """Send SIGTERM to this process at a measurement, as a cluster that wants its machine back does."""
 
@@ -278,7 +307,7 @@ def test_killed_and_run_again_the_model_is_the_same(
 
 
 @pytest.mark.fault
-def test_a_kill_before_any_checkpoint_starts_over(tmp_path: Path, starts: Callable[..., Path]) -> None:
+def test_a_kill_after_a_checkpoint_loses_the_steps_since(tmp_path: Path, starts: Callable[..., Path]) -> None:
     whole = write_recipe(starts(tmp_path / "a"), stage(layers="odd"))
     run(whole)
     killed = write_recipe(starts(tmp_path / "b"), stage(layers="odd"), checkpoints={"every": 512, "keep": 2})
@@ -286,6 +315,18 @@ def test_a_kill_before_any_checkpoint_starts_over(tmp_path: Path, starts: Callab
     assert [path.name for path in (killed.stage_folder(0) / "checkpoints").iterdir()] == ["step-000002"]
     run(killed)
     same_model(whole, killed)
+
+
+@pytest.mark.fault
+def test_a_kill_before_any_checkpoint_starts_over(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    whole = write_recipe(starts(tmp_path / "a"), stage(layers="odd"))
+    run(whole)
+    killed = write_recipe(starts(tmp_path / "b"), stage(layers="odd"))
+    kill_at(killed.file.parent, "pretrain.after_step:kill@2")
+    assert not (killed.stage_folder(0) / "checkpoints").exists()
+    run(killed)
+    same_model(whole, killed)
+    assert [row["step"] for row in rows(killed) if "loss" in row] == [1, 2, 3, 4, 5]
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from redwhale.core.recipe.fields import Fraction, Section, Tokens
 
@@ -74,6 +74,13 @@ class Stage(Section):
     mixture: dict[str, float] | None = None
     """Mixture of this stage in place of the section's."""
 
+    @field_validator("name")
+    @classmethod
+    def _is_no_other_model(cls, name: str) -> str:
+        if name.isdigit() or name == "base":
+            raise ValueError(f"{name!r} names another model where a stage's name or number is asked for")
+        return name
+
 
 class DeepSpeed(Section):
     """DeepSpeed's part; it changes memory and speed, never the result's meaning."""
@@ -82,6 +89,12 @@ class DeepSpeed(Section):
     """ZeRO level; 0 means the plain engine (one process, or DDP)."""
     offload: Literal["none", "optimizer"] = "none"
     """Keep the optimizer's state in main memory."""
+
+    @model_validator(mode="after")
+    def _offload_needs_zero(self) -> DeepSpeed:
+        if self.zero == 0 and self.offload != "none":
+            raise ValueError("`offload` needs `zero` 1, 2 or 3; the plain engine (0) has none")
+        return self
 
 
 class Checkpoints(Section):
