@@ -36,7 +36,9 @@ def cli_reference() -> str:
         parts.append(f"## redwhale {command}\n\n```\n{done.stdout.rstrip()}\n```\n")
     parts.append(
         "## Exit codes\n\n0 done, or nothing to do; 1 failed; 2 usage, recipe or unsafe input; 3 finished, but over a\n"
-        "data-loss or quality gate; 4 disk or memory; 130 interrupted, the same command goes on.\n"
+        "data-loss or quality gate; 4 disk or memory; 130 interrupted, the same command goes on.\n\n"
+        "An error is one line on stderr, `error: WHERE: WHAT; FIX`, also with `--json` (stdout then stays empty).\n"
+        "`--debug`, anywhere on the line, shows the traceback too.\n"
     )
     return "\n".join(parts)
 
@@ -64,10 +66,19 @@ def _section(parts: list[str], model: type[BaseModel], path: str) -> None:
             kind = "list of sections, below" if listed else "section, below"
         else:
             kind = "required" if field.is_required() else f"default {_default(field.default)}"
+            if len(words := _choices(field.annotation)) > 1:
+                kind += f"; {' | '.join(words)}"
         parts.append(f"- **`{name}`** ({kind}). {' '.join((field.description or '').split())}")
     parts.append("")
     for where, section in inner:
         _section(parts, section, where)
+
+
+def _choices(annotation: typing.Any) -> list[str]:
+    """Return the words that a field takes, where it takes words only."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [f"`{flow(word)}`" for word in typing.get_args(annotation)]
+    return []
 
 
 def _default(value: object) -> str:

@@ -18,7 +18,7 @@ from redwhale.core.recipe.vocabulary import Init, Tokenizer
 
 
 class Machine(Section):
-    """Facts about this machine; they never change a result."""
+    """Facts about this machine; no result is made again for them."""
 
     workers: int | None = Field(default=None, ge=1)
     """Processes for text steps; unset: one per core."""
