@@ -5,9 +5,11 @@ Not through Accelerate: on a CPU it would silently become DDP, and its ``backwar
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -61,18 +63,33 @@ def render_config(settings: Pretrain, *, micro_batches: int) -> dict[str, Any]:
     return config
 
 
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Let nothing be printed: DeepSpeed asks the linker for libraries, which complains aloud, and reports memory."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _initialize(module: nn.Module, optimizer: Any, config: dict[str, Any], *, world: World) -> Any:
     if world.device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed
-
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    if world.device.type == "cpu":
-        # Starting up on a CPU compiles a shared-memory operator (over a minute, and it needs a compiler);
-        # a compilation that was killed makes every later start hang. Gloo does the same work.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return deepspeed.initialize(model=module, optimizer=optimizer, model_parameters=parameters, config=config)[0]
+    with _unheard():
+        import deepspeed
+
+        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+        if world.device.type == "cpu":
+            # Starting up on a CPU compiles a shared-memory operator (over a minute, and it needs a compiler);
+            # a compilation that was killed makes every later start hang. Gloo does the same work.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        return deepspeed.initialize(model=module, optimizer=optimizer, model_parameters=parameters, config=config)[0]
 
 
 class DeepSpeedEngine:

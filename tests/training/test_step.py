@@ -212,6 +212,15 @@ def test_an_architecture_that_cannot_be_trained_is_refused(tmp_path: Path) -> No
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
+def test_quiet_is_quiet(tmp_path: Path, starts: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(
+        starts(tmp_path, dtype="bfloat16"), stage(layers="odd"), precision="bf16", deepspeed={"zero": 1}
+    )  # fmt: skip
+    capfd.readouterr()  # what making the start said
+    run(recipe)
+    assert capfd.readouterr() == ("", "")
+
+
 class Stop:
     """Send SIGTERM to this process at a measurement, as a cluster that wants its machine back does."""
 

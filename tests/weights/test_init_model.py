@@ -439,3 +439,22 @@ def test_a_real_model_keeps_its_english(tmp_path: Path, name: str) -> None:
     assert manifest.counts["base_rows"] == rows
     assert manifest.metrics["leak"]["mean"] < 0.01
     assert manifest.metrics["old_logits_change"] < 1e-3
+
+
+def test_a_tokenizer_of_another_base_is_refused(tmp_path: Path) -> None:
+    base = make_base(tmp_path)
+    other = pico.make_spm_base(tmp_path / "other", vocabulary=400)
+    recipe = make_recipe(tmp_path, base)
+    extend(other, recipe.tokenizer_folder, pieces=["가나"])
+    with pytest.raises(RedwhaleError, match="the tokenizer was made from another base") as caught:
+        run(recipe)
+    assert caught.value.exit_code == 2 and not recipe.model_0_folder.exists()
+
+
+def test_a_base_of_many_rows_without_a_token_is_refused(tmp_path: Path) -> None:
+    base = make_base(tmp_path, extra_rows=1500)
+    recipe = make_recipe(tmp_path, base)
+    extend(base, recipe.tokenizer_folder, pieces=["가나"])
+    with pytest.raises(RedwhaleError, match=r"1500 rows|rows without") as caught:
+        run(recipe)
+    assert caught.value.exit_code == 2
