@@ -116,8 +116,8 @@ def record_file(path: Path, *, relative_to: Path) -> FileRecord:
     )
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read a finished artifact's manifest; raise exit code 2 where there is none or it is not ours."""
+def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:
+    """Read a finished artifact's manifest; raise exit code 2 where there is none, or it is not ours or of ``step``."""
     path = folder / MANIFEST_NAME
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +129,12 @@ def read_manifest(folder: Path) -> Manifest:
             exit_code=USAGE,
         ) from None
     except ValueError as error:
-        raise RedwhaleError(f"the manifest is damaged ({error})", where=str(path), exit_code=USAGE) from None
+        raise RedwhaleError(
+            f"the manifest is damaged ({error})",
+            where=str(path),
+            fix="make this step again with --fresh",
+            exit_code=USAGE,
+        ) from None
     if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA:
         raise RedwhaleError(
             f"the manifest has schema {raw['schema_version']}, newer than this version reads ({SCHEMA})",
@@ -138,7 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
             exit_code=USAGE,
         )
     try:
-        return Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise RedwhaleError(
@@ -147,6 +152,14 @@ def read_manifest(folder: Path) -> Manifest:
             fix="make this step again with --fresh",
             exit_code=USAGE,
         ) from None
+    if step is not None and manifest.step != step:
+        raise RedwhaleError(
+            f"this is a result of {manifest.step}, not of {step}",
+            where=str(folder),
+            fix=f"name the folder of a finished `redwhale {step}`",
+            exit_code=USAGE,
+        )
+    return manifest
 
 
 def is_finished(folder: Path) -> bool:

@@ -61,7 +61,8 @@ def weight_files(folder: Path) -> list[Path]:
             names = []
         if not names or any(Path(name).name != name for name in names):
             raise RedwhaleError(
-                "the index names no shard, or one outside its folder", where=str(index), exit_code=USAGE
+                "the index names no shard, or one outside its folder", where=str(index), fix="fetch the model again",
+                exit_code=USAGE,
             )  # fmt: skip
     for name in names:
         if not (folder / name).is_file():
@@ -81,4 +82,7 @@ def _need_safetensors(folder: Path, where: str) -> None:
             f"the base holds pickled weights only ({', '.join(pickled[:3])}), which can run code when read",
             where=where, fix="use a safetensors version of the model, or convert it", exit_code=USAGE,
         )  # fmt: skip
-    raise RedwhaleError("the base holds no weights (*.safetensors)", where=where, exit_code=USAGE)
+    raise RedwhaleError(
+        "the base holds no weights (*.safetensors)", where=where, fix="fetch them, or name the folder that has them",
+        exit_code=USAGE,
+    )  # fmt: skip

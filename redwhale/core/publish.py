@@ -113,7 +113,8 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (PermissionError, NotADirectoryError, FileExistsError, OSError) as error:
         if isinstance(error, OSError) and error.errno == _NO_SPACE:
-            raise RedwhaleError("the disk is full", where=str(path), exit_code=RESOURCES) from error
+            fix = "free space and run the same command again"
+            raise RedwhaleError("the disk is full", where=str(path), fix=fix, exit_code=RESOURCES) from error
         raise RedwhaleError(
             f"the folder cannot be created ({error.strerror or error})",
             where=str(path),
@@ -202,7 +203,9 @@ def locked(folder: Path) -> Iterator[None]:
                 ) from None
             lock.unlink(missing_ok=True)
     else:
-        raise RedwhaleError("another process took this folder just now", where=str(folder), exit_code=USAGE)
+        raise RedwhaleError(
+            "another process took this folder just now", where=str(folder), fix="wait for it", exit_code=USAGE
+        )
     os.write(descriptor, content)
     os.close(descriptor)
     stop = threading.Event()

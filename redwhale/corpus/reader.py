@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from redwhale.core.artifact import Input, Manifest, read_manifest
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.artifact import Input, read_manifest
 from redwhale.core.recipe.recipe import Recipe
 
 STEP = "preprocess"
@@ -32,22 +31,9 @@ def corpus_input(recipe: Recipe) -> Input:
     return Input("corpus", recipe.corpus_folder, recipe.command("preprocess"))
 
 
-def corpus_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a finished corpus; raise exit code 2 where there is none or it is of another step."""
-    manifest = read_manifest(folder)
-    if manifest.step != STEP:
-        raise RedwhaleError(
-            f"this is the result of {manifest.step}, not a corpus",
-            where=str(folder),
-            fix="name the folder of a finished `redwhale preprocess`",
-            exit_code=USAGE,
-        )
-    return manifest
-
-
 def read_sources(folder: Path) -> list[CorpusSource]:
     """Return the sources in recipe order; raise exit code 2 where the corpus is not finished."""
-    outputs = [record.path for record in corpus_manifest(folder).outputs]
+    outputs = [record.path for record in read_manifest(folder, step=STEP).outputs]
     statistics = json.loads((folder / STATISTICS_NAME).read_text(encoding="utf-8"))
 
     def files(kind: str, name: str) -> list[Path]:

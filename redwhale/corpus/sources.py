@@ -51,7 +51,12 @@ def source_files(recipe: Recipe, source: Source, index: int) -> list[SourceFile]
         return _dataset_files(paths[0], source, where)
     files = [_classify(path, path.relative_to(root).as_posix(), source, where) for path in paths if path.is_file()]
     if not files:
-        raise RedwhaleError(f"source {source.name}: {source.path!r} matches only folders", where=where, exit_code=USAGE)
+        raise RedwhaleError(
+            f"source {source.name}: {source.path!r} matches only folders",
+            where=where,
+            fix="give a pattern such as folder/*.jsonl",
+            exit_code=USAGE,
+        )
     return sorted(files, key=lambda file: file.name)
 
 
@@ -105,6 +110,7 @@ def _dataset_files(folder: Path, source: Source, where: str) -> list[SourceFile]
             raise RedwhaleError(
                 f"source {source.name}: {_DATASET_STATE} names {name!r}, which is not in the folder",
                 where=where,
+                fix="save the set again, or put the file there",
                 exit_code=USAGE,
             )
     return [SourceFile(folder / name, name, "datasets", "") for name in sorted(names)]

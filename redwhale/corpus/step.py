@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.artifact import GateRecord, Input, Manifest, check_outputs
+from redwhale.core.artifact import GateRecord, Input, Manifest, check_outputs, read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import GATE, RESOURCES, RedwhaleError
 from redwhale.core.publish import write_json
@@ -17,7 +17,7 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.core.tasks import map_shards
-from redwhale.corpus.reader import STATISTICS_NAME, STEP, corpus_manifest
+from redwhale.corpus.reader import STATISTICS_NAME, STEP
 from redwhale.corpus.sources import SourceFile, source_files
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     """
     section: Preprocess = recipe.need("preprocess")
     if section.existing:
-        manifest = corpus_manifest(recipe.corpus_folder)
+        manifest = read_manifest(recipe.corpus_folder, step=STEP)
         check_outputs(recipe.corpus_folder, manifest, rehash=verify)
         console.note(f"{STEP}: existing ({recipe.corpus_folder})")
         return manifest

@@ -151,9 +151,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RedwhaleError(f"the file is damaged ({error})", where=str(path), exit_code=USAGE) from None
+        raise RedwhaleError(
+            f"the file is damaged ({error})", where=str(path), fix="fetch the base's tokenizer again", exit_code=USAGE
+        ) from None
     if not isinstance(value, dict):
-        raise RedwhaleError("the file holds no JSON object", where=str(path), exit_code=USAGE)
+        raise RedwhaleError(
+            "the file holds no JSON object", where=str(path), fix="fetch the base's tokenizer again", exit_code=USAGE
+        )
     return value
 
 
@@ -173,6 +177,7 @@ def _refuse_other_models(document: dict[str, Any], path: Path) -> None:
             raise RedwhaleError(
                 f"byte-pair encoding with {key} {model[key]!r} cannot be extended",
                 where=f"{path}: model.{key}",
+                fix="choose a base without it (Llama, Mistral, SOLAR, Qwen, GPT-2 have none)",
                 exit_code=USAGE,
             )
 

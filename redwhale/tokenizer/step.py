@@ -9,7 +9,6 @@ from redwhale.core import artifact
 from redwhale.core.artifact import Input, Manifest
 from redwhale.core.base import base_folder
 from redwhale.core.console import Console
-from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.vocabulary import Tokenizer as Settings
 from redwhale.core.step import Built, Plan, produce
@@ -100,9 +99,7 @@ def learn_pieces(
 def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:
     """Check a finished tokenizer that the recipe names; raise exit code 2 where it belongs to another base."""
     folder = recipe.tokenizer_folder
-    manifest = artifact.read_manifest(folder)
-    if manifest.step != STEP:
-        raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder), exit_code=USAGE)
+    manifest = artifact.read_manifest(folder, step=STEP)
     artifact.check_outputs(folder, manifest, rehash=verify)
     if recipe.base is not None:
         refuse_other_base(manifest, base_folder(recipe), where=f"{folder} and {recipe.file}: base.model")

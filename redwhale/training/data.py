@@ -67,9 +67,7 @@ class TokenStore:
     @classmethod
     def open(cls, folder: Path) -> TokenStore:
         """Map a finished token artifact into memory; raise where it is unfinished or its sizes disagree."""
-        manifest = artifact.read_manifest(folder)
-        if manifest.step != STEP:
-            raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder))
+        artifact.read_manifest(folder, step=STEP)
         index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
         dtype = np.dtype(index["dtype"]).newbyteorder("<")
         sources = []
@@ -135,7 +133,11 @@ class DataOrder:
         if not mixture:
             weights = {name: float(len(s.tokens)) for name, s in self._sources.items() if self._blocks[name]}
             if not weights:
-                raise RedwhaleError("no source has tokens to train on", where="preprocess", exit_code=USAGE)
+                raise RedwhaleError(
+                    "no source has tokens to train on", where="preprocess",
+                    fix="lower `pretrain.sequence_length` or add text: a source needs one whole sequence",
+                    exit_code=USAGE,
+                )  # fmt: skip
             return weights
         unknown = sorted(mixture.keys() - self._sources.keys())
         if unknown:

@@ -96,14 +96,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    fault = "the file holds no JSON object"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RedwhaleError("the model has no such file", where=str(path), exit_code=USAGE) from None
+        value, fault = None, "the model has no such file"
     except ValueError as error:
-        raise RedwhaleError(f"the file is no JSON ({error})", where=str(path), exit_code=USAGE) from None
+        value, fault = None, f"the file is no JSON ({error})"
     if not isinstance(value, dict):
-        raise RedwhaleError("the file holds no JSON object", where=str(path), exit_code=USAGE)
+        raise RedwhaleError(fault, where=str(path), fix="fetch the base again", exit_code=USAGE)
     return value
 
 

@@ -105,9 +105,7 @@ def _report_leak(metrics: dict[str, Any], console: Console) -> None:
 def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:
     """Check a finished model 0 that the recipe names; raise where it was made with another tokenizer."""
     folder = recipe.model_0_folder
-    manifest = artifact.read_manifest(folder)
-    if manifest.step != STEP:
-        raise RedwhaleError(f"this is a result of {manifest.step}, not of {STEP}", where=str(folder), exit_code=USAGE)
+    manifest = artifact.read_manifest(folder, step=STEP)
     if artifact.is_finished(recipe.tokenizer_folder):
         wanted = artifact.read_manifest(recipe.tokenizer_folder).digest
         made_with = next((record.digest for record in manifest.inputs if record.role == "tokenizer"), "unknown")

@@ -58,7 +58,10 @@ def load_with_origins(file: Path, changes: Sequence[str] = ()) -> tuple[Recipe, 
 def _apply(data: dict[str, Any], origins: dict[KeyPath, str], change: str) -> None:
     key, equals, written = change.partition("=")
     if not equals or not key:
-        raise RedwhaleError(f"expected KEY=VALUE, got {change!r}", where=COMMAND_LINE, exit_code=USAGE)
+        raise RedwhaleError(
+            f"expected KEY=VALUE, got {change!r}", where=COMMAND_LINE,
+            fix="write it as in `--set pretrain.micro_batch=4`", exit_code=USAGE,
+        )  # fmt: skip
     value, _ = read_yaml(written, f"{COMMAND_LINE} {key}") if written.strip() else (None, {})
     path: KeyPath = tuple(int(part) if part.isdigit() else part for part in key.split("."))
     node: Any = data
