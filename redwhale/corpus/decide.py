@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from redwhale.core.recipe.corpus import HeldOut, Preprocess, Source
-from redwhale.corpus.clean import REJECT_CHARS
-from redwhale.corpus.duplicates import EXACT, NEAR, find_duplicates
+from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.recipe.sources import HeldOut, Source
+from redwhale.corpus.chunk import REJECT_CHARS
+from redwhale.corpus.dedup.duplicates import EXACT, NEAR, find_duplicates
 from redwhale.corpus.scratch import Scratch
 from redwhale.corpus.split import held_out_mask
 from redwhale.corpus.write import DOCUMENT_SCHEMA, REJECT_SCHEMA, ShardWriter

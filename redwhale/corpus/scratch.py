@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from redwhale.core.publish import TEMPORARY_PREFIX, make_folder
-from redwhale.corpus.clean import SCRATCH_SCHEMA, Cleaned, Tally
+from redwhale.corpus.chunk import SCRATCH_SCHEMA, Cleaned, Tally
 
 _SIGNATURES = "signatures.u32"
 

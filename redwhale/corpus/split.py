@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from redwhale.core.recipe.corpus import HeldOut
+from redwhale.core.recipe.sources import HeldOut
 
 MIN_DOCUMENTS = 20
 

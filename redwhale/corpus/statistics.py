@@ -8,8 +8,9 @@ import numpy as np
 
 from redwhale.core.artifact import GateRecord
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.recipe.corpus import Gate, Preprocess, Source
-from redwhale.corpus.clean import DAMAGED_FILE_REASONS, READ_REASONS, Tally
+from redwhale.core.recipe.corpus import Gate, Preprocess
+from redwhale.core.recipe.sources import Source
+from redwhale.corpus.chunk import DAMAGED_FILE_REASONS, READ_REASONS, Tally
 from redwhale.corpus.decide import Written
 from redwhale.corpus.write import ShardWriter
 

@@ -17,11 +17,11 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.core.tasks import map_shards
+from redwhale.corpus.read.sources import SourceFile, source_files
 from redwhale.corpus.reader import STATISTICS_NAME, STEP
-from redwhale.corpus.sources import SourceFile, source_files
 
 if TYPE_CHECKING:
-    from redwhale.corpus.clean import Cleaned, Treatment
+    from redwhale.corpus.chunk import Cleaned, Treatment
     from redwhale.corpus.scratch import Scratch
 
 ALGORITHM = 1
@@ -115,7 +115,7 @@ def _signature_values(section: Preprocess) -> int:
 
 
 def _treatments(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
-    from redwhale.corpus.clean import Treatment
+    from redwhale.corpus.chunk import Treatment
 
     near = section.deduplicate.near
     return tuple(
@@ -137,8 +137,8 @@ def _clean(
     recipe: Recipe, section: Preprocess, files: list[list[SourceFile]], *, scratch: Scratch, console: Console
 ) -> None:
     """Clean every chunk of every file into ``scratch``, in canonical order whatever the number of workers."""
-    from redwhale.corpus.clean import clean_chunk
-    from redwhale.corpus.read import TextColumnCheck, read_chunks
+    from redwhale.corpus.chunk import clean_chunk
+    from redwhale.corpus.read.chunks import TextColumnCheck, read_chunks
 
     total = sum(file.path.stat().st_size for part in files for file in part)
     workers = min(recipe.machine.worker_count, 1 + total // _BYTES_PER_WORKER)
@@ -160,7 +160,7 @@ def _clean(
 
 def _warn_of_damage(cleaned: Cleaned, source: str, console: Console) -> None:
     """Name every file that ends too early or fails its checks: what it lost is not known."""
-    from redwhale.corpus.clean import DAMAGED_FILE_REASONS
+    from redwhale.corpus.chunk import DAMAGED_FILE_REASONS
 
     reasons = cleaned.batch.column("reason").to_pylist()
     for place in [place for place, reason in enumerate(reasons) if reason in DAMAGED_FILE_REASONS]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from redwhale.corpus.streams import Fault
+from redwhale.corpus.read.streams import Fault
 
 _CP949_SAMPLE_BYTES = 4096
 _ID = "id"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.recipe.corpus import Source
 from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.recipe.sources import Source
 
 COMPRESSIONS = (".gz", ".zst", ".bz2")
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".arrow": "datasets"}

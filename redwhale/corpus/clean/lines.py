@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from redwhale.corpus.markup import segments
-from redwhale.corpus.menus import menu_kind, settle_menus
+from redwhale.corpus.clean.markup import segments
+from redwhale.corpus.clean.menus import menu_kind, settle_menus
 
 _LONGEST_LINE = 160
 _TAIL_CHARS = 160

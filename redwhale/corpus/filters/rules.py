@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from redwhale.core.recipe.corpus import Filters
-from redwhale.corpus.markup import segments
+from redwhale.core.recipe.filters import Filters
+from redwhale.corpus.clean.markup import segments
 
 # A syllable says what 2.5 Latin letters say: a text beside its translation has 28 % Hangul.
 KOREAN_MIN_HANGUL = 0.15

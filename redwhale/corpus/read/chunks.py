@@ -11,9 +11,9 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.recipe.corpus import Source
-from redwhale.corpus.sources import SourceFile
-from redwhale.corpus.streams import Fault, Position, documents, lines
+from redwhale.core.recipe.sources import Source
+from redwhale.corpus.read.sources import SourceFile
+from redwhale.corpus.read.streams import Fault, Position, documents, lines
 
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 2 << 20

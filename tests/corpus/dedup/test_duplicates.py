@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 
-from redwhale.core.recipe.corpus import HeldOut
-from redwhale.corpus.duplicates import EXACT, NEAR, UNIQUE, find_duplicates
-from redwhale.corpus.minhash import content_hash, shingle_hashes, signature, split_hash, without_space
+from redwhale.core.recipe.sources import HeldOut
+from redwhale.corpus.dedup.duplicates import EXACT, NEAR, UNIQUE, find_duplicates
+from redwhale.corpus.dedup.minhash import content_hash, shingle_hashes, signature, split_hash, without_space
 from redwhale.corpus.split import held_out_mask
 
 WORDS = [f"{a}{b}{c}" for a in "가나다라마바사" for b in "고노도로모보소" for c in "은는이가를에"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redwhale.corpus.normalize import normalize
+from redwhale.corpus.clean.normalize import normalize
 
 NASTY = st.text(
     alphabet=st.one_of(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from redwhale.core.recipe.corpus import FILTER_PRESETS, Filters
-from redwhale.corpus.filters import count_classes, count_mojibake, features, judge, repeated_ngram_share
+from redwhale.core.recipe.filters import FILTER_PRESETS, Filters
+from redwhale.corpus.filters.rules import count_classes, count_mojibake, features, judge, repeated_ngram_share
 
 GOOD = "오늘은 날씨가 맑아서 강가를 따라 한 시간쯤 걸었습니다."
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from redwhale.core.recipe.corpus import Filters
-from redwhale.corpus.filters import count_mojibake, features, judge
-from redwhale.corpus.lines import clean_lines
-from redwhale.corpus.markup import strip_markup
-from redwhale.corpus.minhash import content_hash, signature, split_hash, without_space
-from redwhale.corpus.normalize import normalize, unify_newlines
-from redwhale.corpus.pii import mask
-from redwhale.corpus.read import Chunk, Record
-from redwhale.corpus.records import Parsed, parse_json, parse_text
-from redwhale.corpus.streams import Fault
+from redwhale.core.recipe.filters import Filters
+from redwhale.corpus.clean.lines import clean_lines
+from redwhale.corpus.clean.markup import strip_markup
+from redwhale.corpus.clean.normalize import normalize, unify_newlines
+from redwhale.corpus.dedup.minhash import content_hash, signature, split_hash, without_space
+from redwhale.corpus.filters.rules import count_mojibake, features, judge
+from redwhale.corpus.pii.mask import mask
+from redwhale.corpus.read.chunks import Chunk, Record
+from redwhale.corpus.read.records import Parsed, parse_json, parse_text
+from redwhale.corpus.read.streams import Fault
 
 REJECT_CHARS = 2000
 SCRATCH_SCHEMA = pa.schema(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from redwhale.corpus.lines import clean_lines
-from redwhale.corpus.markup import segments, strip_markup
+from redwhale.corpus.clean.lines import clean_lines
+from redwhale.corpus.clean.markup import segments, strip_markup
 
 KEPT = [
     "제2조를 다음과 같이 한다. <개정 2012.8.22>",

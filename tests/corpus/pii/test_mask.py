@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redwhale.core.recipe.corpus import Filters
-from redwhale.corpus.clean import Tally, Treatment, clean_text
-from redwhale.corpus.pii import mask
+from redwhale.core.recipe.filters import Filters
+from redwhale.corpus.chunk import Tally, Treatment, clean_text
+from redwhale.corpus.pii.mask import mask
 
 TREATMENT = Treatment(
     name="s", language="ko", text_column="text", filters=Filters(), mask=True, seed=1,

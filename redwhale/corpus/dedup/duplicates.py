@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from redwhale.corpus.minhash import band_keys
+from redwhale.corpus.dedup.minhash import band_keys
 
 UNIQUE, EXACT, NEAR = 0, 1, 2
 _PAIR_BLOCK = 8192
