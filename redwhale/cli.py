@@ -63,17 +63,29 @@ def _finish(command: str, manifest: Manifest, console: Console, *, folder: Path)
 @app.command(short_help="Clean, deduplicate and split raw text into a corpus.")
 def preprocess(
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
+    explain: Annotated[str | None, typer.Option(metavar="ID", help="Show what every step says of one record.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Show records of each source before and after.")] = None,
+    dry_run: Annotated[int | None, typer.Option(min=1, help="Show what becomes of the first records.")] = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Example:  redwhale preprocess -c redwhale.yaml
 
-    Clean, deduplicate and split the recipe's sources into a corpus.
+    Clean, deduplicate and split the recipe's sources into a corpus. --explain, --sample and --dry-run write nothing.
     """
+    from redwhale import tables
     from redwhale.corpus import step
 
     recipe, console = _begin(config, changes, json=json, quiet=quiet)
-    manifest = step.run(recipe, console=console, fresh=fresh, verify=verify)
-    _finish("preprocess", manifest, console, folder=recipe.corpus_folder)
+    if explain or sample:
+        from redwhale.corpus import explain as explaining
+
+        records = [explaining.explain(recipe, explain)] if explain else explaining.sampled(recipe, sample or 0)
+        tables.show_explained([record.as_dict() for record in records], console, whole=bool(explain))
+    elif dry_run:
+        tables.show_waterfall(step.try_out(recipe, dry_run, console=console), console)
+    else:
+        manifest = step.run(recipe, console=console, fresh=fresh, verify=verify)
+        _finish("preprocess", manifest, console, folder=recipe.corpus_folder)
 
 
 @app.command("train-tokenizer", short_help="Learn Korean tokens and merge them into the base vocabulary.")

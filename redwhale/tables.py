@@ -7,8 +7,10 @@ from typing import Any
 from redwhale.chain import Outcome
 from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console, duration, quantity
+from redwhale.corpus.waterfall import TITLE, waterfall
 
 _GIB = 2**30
+_SHOWN_CHARS = 400
 
 
 def show_status(rows: list[dict[str, Any]], console: Console) -> None:
@@ -20,6 +22,32 @@ def show_status(rows: list[dict[str, Any]], console: Console) -> None:
         console.note("the recipe has no section of a step yet; `redwhale new` writes a complete one")
     else:
         console.note(f"next: {following}" if following else "everything is done")
+
+
+def show_explained(records: list[dict[str, Any]], console: Console, *, whole: bool) -> None:
+    """Show records before and after, each with its verdict; ``whole``: whole texts, and what every step says."""
+    console.result("preprocess", {"records": records})
+    if console.json_output:
+        return
+    for record in records:
+        console.data(f"{record['source']}/{record['id']}  {record['file']} row {record['row']}\n{record['verdict']}")
+        for name in ("before", "after"):
+            text = record[name] if whole else _beginning(record[name])
+            console.data(f"--- {name}, {len(record[name])} characters\n{text}")
+        if whole:
+            rows = [[step[name] for name in ("step", "value", "limit", "verdict")] for step in record["steps"]]
+            console.table("", ["step", "value", "limit", "verdict"], rows)
+        console.data("")
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
+def show_waterfall(statistics: dict[str, Any], console: Console) -> None:
+    """Show what became of the records of a trial."""
+    console.result("preprocess", {"statistics": statistics})
+    console.table(TITLE, *waterfall(statistics))
 
 
 def show_lineage(tree: dict[str, Any], console: Console) -> None:

@@ -1,55 +1,71 @@
-"""Clean one chunk of records: parse, strip, normalise, filter, mask, sign. Runs in worker processes."""
+"""Take one chunk of raw records through reading, cleaning, filters and masking. Runs in worker processes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from redwhale.core.recipe.cleaning import Clean
+from redwhale.core.recipe.decontaminate import Benchmark, Decontaminate
+from redwhale.core.recipe.deduplicate import Deduplicate
 from redwhale.core.recipe.filters import Filters
-from redwhale.corpus.clean.lines import clean_lines
-from redwhale.corpus.clean.markup import strip_markup
-from redwhale.corpus.clean.normalize import normalize, unify_newlines
-from redwhale.corpus.dedup.minhash import content_hash, signature, split_hash, without_space
-from redwhale.corpus.filters.rules import count_mojibake, features, judge
-from redwhale.corpus.pii.mask import mask
-from redwhale.corpus.read.chunks import Chunk, Record
-from redwhale.corpus.read.records import Parsed, parse_json, parse_text
-from redwhale.corpus.read.streams import Fault
+from redwhale.core.recipe.pii import Pii
+from redwhale.core.recipe.sources import Source
+from redwhale.corpus.clean.clean import CleanTexts, clean_texts
+from redwhale.corpus.clean.code import code_mask
+from redwhale.corpus.clean.edges import edge_line_hashes
+from redwhale.corpus.decontaminate.benchmarks import read_benchmark
+from redwhale.corpus.decontaminate.index import Index
+from redwhale.corpus.decontaminate.judge import REASON as CONTAMINATED
+from redwhale.corpus.decontaminate.judge import Outcome, decontaminate
+from redwhale.corpus.dedup.hashes import content_hashes, split_hashes
+from redwhale.corpus.dedup.lines import line_hashes
+from redwhale.corpus.dedup.signatures import band_keys, signatures
+from redwhale.corpus.dedup.urls import url_hashes
+from redwhale.corpus.filters.measure import Extra, Measures, measure
+from redwhale.corpus.filters.verdict import RULES, Verdicts, judge
+from redwhale.corpus.pii.kinds import KINDS
+from redwhale.corpus.pii.mask import Masked, mask, mask_texts
+from redwhale.corpus.read.collect import Records, Seen
+from redwhale.corpus.read.parse import parse_chunk
+from redwhale.corpus.read.pieces import Chunk
+from redwhale.corpus.store import CHUNK_SCHEMA, serialized
+from redwhale.corpus.texts import Texts
 
 REJECT_CHARS = 2000
-SCRATCH_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-    ]
-)
-READ_REASONS = (
-    "bad_json", "not_an_object", "no_text", "text_not_a_string", "empty_text", "invalid_utf8", "too_large",
-    "truncated_file", "damaged_file",
-)  # fmt: skip
-DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file")
+REMOVED_BY_CLEANING = ("markup", "normalized", "lines")
+DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file", "zip_bomb", "bad_xml")
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """How the documents of one source are cleaned; ``signature_values`` 0 leaves the signature out."""
+    """How the documents of one source are cleaned; ``benchmarks`` with the places of their files."""
 
-    name: str
-    language: str
-    text_column: str
+    source: Source
+    clean: Clean
     filters: Filters
-    mask: bool
+    pii: Pii
+    deduplicate: Deduplicate
+    decontaminate: Decontaminate | None
+    benchmarks: tuple[tuple[Benchmark, Path | None], ...]
     seed: int
-    signature_values: int
-    shingle_chars: int
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What became of n texts at each step, in order; the texts of ``masked`` are what is kept."""
+
+    cleaned: CleanTexts
+    outcome: Outcome
+    measures: Measures
+    verdicts: Verdicts
+    masked: Masked
 
 
 @dataclass
@@ -58,149 +74,209 @@ class Tally:
 
     records: int = 0
     characters_in: int = 0
-    bytes_in: int = 0
     masked: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
+    decoded: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    contaminated: Counter[int] = field(default_factory=Counter)
+    passages: Counter[int] = field(default_factory=Counter)
+    phrases: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
         self.records += other.records
         self.characters_in += other.characters_in
-        self.bytes_in += other.bytes_in
-        self.masked += other.masked
-        self.removed += other.removed
+        for name in ("masked", "removed", "decoded", "skipped", "contaminated", "passages", "phrases"):
+            getattr(self, name).update(getattr(other, name))
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A chunk after cleaning: every record as a row (reason null where it stays), and numbers of those that stay.
+    """A chunk after cleaning: every record as a row, serialised; ids and numbers of those that stay, in order.
 
-    ``exact``: (n, 2) uint64 content hashes; ``split``: (n,) uint64; ``lengths``: (n,) uint32 characters;
-    ``signatures``: (n, values) uint32. ``objects`` had the text column, ``other_columns`` are of one that had not.
+    ``keys``: exact (n, 2), bands (n, bands), urls (n,), all uint64; ``columns``: as the store keeps them.
+    ``damage`` names files that end too early or fail their checks.
     """
 
-    batch: pa.RecordBatch
-    exact: np.ndarray
-    split: np.ndarray
-    lengths: np.ndarray
-    signatures: np.ndarray
+    source: int
+    rows: bytes
+    row_count: int
+    ids: list[str]
+    keys: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
+    lines: tuple[np.ndarray, np.ndarray] | None
     tally: Tally
-    objects: int
-    other_columns: tuple[str, ...]
-    chunk: Chunk
+    seen: list[Seen]
+    damage: list[tuple[str, str]]
+    input_bytes: int
 
 
-def clean_chunk(treatments: Sequence[Treatment], chunk: Chunk) -> Cleaned:
-    """Clean every record of ``chunk`` by its source's treatment; the rows keep their order."""
-    treatment = treatments[chunk.source]
-    tally = Tally()
-    rows: dict[str, list[object]] = {name: [] for name in SCRATCH_SCHEMA.names}
-    exact: list[tuple[int, int]] = []
-    split: list[int] = []
-    lengths: list[int] = []
-    signatures: list[np.ndarray] = []
-    objects = 0
-    other_columns: tuple[str, ...] = ()
-    for record in chunk.records:
-        parsed = _parse(record, chunk, treatment, tally)
-        objects += parsed.has_column
-        other_columns = other_columns or parsed.columns
-        text, fault = _cleaned_text(parsed, treatment, tally)
-        if isinstance(fault, Fault):
-            text = _excerpt(text or fault.excerpt or _raw(record), treatment)
-        else:
-            stripped = without_space(text)
-            exact.append(content_hash(stripped))
-            split.append(split_hash(text, treatment.seed))
-            lengths.append(len(text))
-            if treatment.signature_values:
-                values = treatment.signature_values
-                signatures.append(signature(stripped, shingle_chars=treatment.shingle_chars, values=values))
-        rows["id"].append(_id(parsed.id, treatment, chunk, record.row))
-        rows["text"].append(text)
-        rows["file"].append(chunk.file.name)
-        rows["row"].append(record.row)
-        rows["reason"].append(fault.reason if fault else None)
-        rows["detail"].append(fault.detail if fault else None)
-    return Cleaned(
-        batch=pa.record_batch([pa.array(rows[f.name], f.type) for f in SCRATCH_SCHEMA], schema=SCRATCH_SCHEMA),
-        exact=np.array(exact, dtype=np.uint64).reshape(-1, 2),
-        split=np.array(split, dtype=np.uint64),
-        lengths=np.array(lengths, dtype=np.uint32),
-        signatures=np.array(signatures, dtype=np.uint32).reshape(len(signatures), treatment.signature_values),
-        tally=tally,
-        objects=objects,
-        other_columns=other_columns,
-        chunk=replace(chunk, records=[]),
-    )
+def clean_chunk(treatments: Sequence[Treatment], most_records: int | None, chunk: Chunk) -> Cleaned:
+    """Clean the records of ``chunk`` by its source's treatment; the rows keep the order of reading.
 
-
-def _parse(record: Record, chunk: Chunk, treatment: Treatment, tally: Tally) -> Parsed:
-    tally.records += 1
-    payload = record.payload
-    if isinstance(payload, Fault):
-        tally.bytes_in += payload.size
-        return Parsed(payload, record.id)
-    if chunk.kind == "json":
-        assert payload is not None
-        parsed = parse_json(payload, treatment.text_column)
-    else:
-        parsed = Parsed(parse_text(payload).text, record.id)
-    if isinstance(parsed.text, str):
-        tally.characters_in += len(parsed.text)
-        tally.bytes_in += len(parsed.text.encode("utf-8", "surrogatepass"))
-    else:
-        tally.bytes_in += len(payload or b"")
-    return parsed
-
-
-def _cleaned_text(parsed: Parsed, treatment: Treatment, tally: Tally) -> tuple[str, Fault | None]:
-    """Return the text as far as it came and why it is rejected, if it is."""
-    if isinstance(parsed.text, Fault):
-        return "", parsed.text
-    text, verdict = clean_text(parsed.text, treatment, tally)
-    return text, Fault(*verdict) if verdict else None
-
-
-def clean_text(raw: str, treatment: Treatment, tally: Tally) -> tuple[str, tuple[str, str] | None]:
-    """Take one raw text through markup, normalisation, lines, filters and masking.
-
-    Returns the text and (reason, detail) where a filter rejects it. Personal data is masked in rejected
-    texts as well: they are kept to be read.
+    ``most_records``: only so many of the first texts and rejected records, for a trial.
     """
-    text = normalize(strip_markup(unify_newlines(raw)))
-    text, removed = clean_lines(text)
-    if removed:
-        text = normalize(text)
-    found = features(
-        text,
-        language=treatment.language,
-        mojibake=count_mojibake(raw),
-        raw_visible=len(without_space(raw)),
-        boilerplate=removed.total() - removed["tail"],
+    treatment = treatments[chunk.source]
+    records = parse_chunk(chunk, treatment.source)
+    if most_records is not None:
+        records = _first(records, most_records)
+    processed = process(records.texts, treatment)
+    reasons, details = verdicts_of(processed)
+    stays = np.array([reason is None for reason in reasons], dtype=bool)
+    texts = processed.masked.texts if stays.all() else processed.masked.texts.select(np.flatnonzero(stays))
+    rows = _rows(records, processed, reasons, details, treatment)
+    if records.rejected and len(records.texts):
+        rows = rows.take(_reading_order(records, chunk))
+    return Cleaned(
+        source=chunk.source,
+        rows=serialized(rows),
+        row_count=len(records.texts) + len(records.rejected),
+        ids=[identifier for identifier, stay in zip(records.ids, stays.tolist(), strict=True) if stay],
+        keys=_keys(texts, [url for url, stay in zip(records.urls, stays.tolist(), strict=True) if stay], treatment),
+        columns=_columns(texts, treatment),
+        lines=line_hashes(texts, lines) if (lines := treatment.deduplicate.lines) else None,
+        tally=_tally(records, processed, stays),
+        seen=records.seen,
+        damage=[(r.file, r.detail) for r in records.rejected if r.reason in DAMAGED_FILE_REASONS],
+        input_bytes=chunk.input_bytes,
     )
-    verdict = judge(found, treatment.filters)
-    if treatment.mask:
-        text, masked = mask(text)
-        if not verdict:
-            tally.masked += masked
-    if not verdict:
-        tally.removed += removed
-    return text, verdict
 
 
-def _raw(record: Record) -> bytes:
-    return record.payload if isinstance(record.payload, bytes) else b""
+def _first(records: Records, most: int) -> Records:
+    columns = ("rows", "files", "ids", "urls", "licences", "titles", "rejected")
+    texts = records.texts.select(range(min(most, len(records.texts))))
+    return replace(records, texts=texts, **{name: getattr(records, name)[:most] for name in columns})
 
 
-def _excerpt(content: str | bytes, treatment: Treatment) -> str:
-    """Return the beginning of what is rejected, masked also where it could not even be parsed."""
-    text = content if isinstance(content, str) else content[: 4 * REJECT_CHARS].decode("utf-8", "replace")
-    text = mask(text[:REJECT_CHARS])[0] if treatment.mask else text[:REJECT_CHARS]
-    return text.encode("utf-8", "replace").decode()
+def process(texts: Texts, treatment: Treatment) -> Processed:
+    """Clean, judge and mask texts, and look for benchmarks in them."""
+    cleaned = clean_texts(texts, treatment.clean)
+    outcome = Outcome(cleaned.texts, [None] * len(texts))
+    if treatment.decontaminate:  # before masking, which could hide a part of a benchmark
+        outcome = decontaminate(cleaned.texts, benchmark_index(treatment.benchmarks), treatment.decontaminate)
+    extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
+    language, limits = treatment.source.language, treatment.filters
+    measures = measure(outcome.texts, code_mask(outcome.texts), extra=extra, limits=limits, language=language)
+    masked = mask_texts(outcome.texts, treatment.pii)
+    return Processed(cleaned, outcome, measures, judge(measures, limits, language), masked)
 
 
-def _id(value: object, treatment: Treatment, chunk: Chunk, row: int) -> str:
-    if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
-        return str(value).encode("utf-8", "replace").decode()
-    return f"{treatment.name}-{chunk.file.stem}-{row}"
+@cache
+def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...]) -> Index:
+    """Return the index of benchmark texts, built once in each process."""
+    return Index.build([item for benchmark, path in benchmarks for item in read_benchmark(benchmark, path)])
+
+
+def verdicts_of(processed: Processed) -> tuple[list[str | None], list[str | None]]:
+    """Return the reason and detail of each text that is rejected, None where it stays."""
+    verdicts = processed.verdicts
+    reasons: list[str | None] = [None] * len(verdicts.reason)
+    details = list(reasons)
+    for index, item in enumerate(processed.outcome.details):
+        if item is not None:
+            reasons[index], details[index] = CONTAMINATED, item
+    for index in np.flatnonzero(verdicts.reason >= 0).tolist():
+        rule = RULES[verdicts.reason[index]]
+        reasons[index] = rule
+        bound = "lowest" if rule.startswith(("min_", "language")) else "highest"
+        details[index] = f"{verdicts.value[index]:.4g}, {bound} {verdicts.threshold[index]:.4g}"
+    return reasons, details
+
+
+def _rows(
+    records: Records, processed: Processed, reasons: list[str | None], details: list[str | None], treatment: Treatment
+) -> pa.RecordBatch:
+    """Return all records as rows: texts that stay whole, the beginning of all others."""
+    rejected = records.rejected
+    gone = [index for index, reason in enumerate(reasons) if reason is not None]
+    texts = processed.masked.texts.replaced({index: _beginning(processed.masked.texts, index) for index in gone})
+    excerpts = Texts.of([_masked_excerpt(record.excerpt, treatment.pii) for record in rejected])
+    none = [None] * len(rejected)
+    removed = processed.cleaned.bytes_removed
+    zeros = np.zeros(len(rejected), dtype=np.int32)
+    cut = (processed.cleaned.texts.sizes - processed.outcome.texts.sizes).astype(np.int32)
+    columns = {
+        "id": [*records.ids, *(record.id for record in rejected)],
+        "text": pa.concat_arrays([_strings(texts), _strings(excerpts)]),
+        "file": [*records.files, *(record.file for record in rejected)],
+        "row": np.concatenate([records.rows, np.array([record.row for record in rejected], dtype=np.int64)]),
+        "url": [*records.urls, *none],
+        "licence": [*records.licences, *none],
+        "reason": [*reasons, *(record.reason for record in rejected)],
+        "detail": [*details, *(record.detail for record in rejected)],
+        "bytes_in": np.concatenate([records.texts.sizes, np.array([r.size for r in rejected], dtype=np.int64)]),
+        **{name: np.concatenate([removed[:, place], zeros]) for place, name in enumerate(REMOVED_BY_CLEANING)},
+        "masked": np.concatenate([processed.masked.bytes_removed, zeros]),
+        "cut": np.concatenate([cut, zeros]),
+    }
+    return pa.record_batch([pa.array(columns[f.name], f.type) for f in CHUNK_SCHEMA], schema=CHUNK_SCHEMA)
+
+
+def _reading_order(records: Records, chunk: Chunk) -> pa.Array:
+    """Return the order of reading of texts and rejected records: by file, as they come, then by row."""
+    files = [*records.files, *(record.file for record in records.rejected)]
+    number = {name: place for place, name in enumerate(dict.fromkeys(piece.name for piece in chunk.pieces))}
+    rows = [*records.rows.tolist(), *(record.row for record in records.rejected)]
+    return pa.array(np.lexsort((rows, [number[file] for file in files])))
+
+
+def _strings(texts: Texts) -> pa.Array:
+    offsets = pa.py_buffer(texts.offsets.astype(np.int32))
+    return pa.StringArray.from_buffers(len(texts), offsets, pa.py_buffer(texts.data))
+
+
+def _beginning(texts: Texts, index: int) -> bytes:
+    start = texts.offsets[index]
+    head = texts.data[start : min(texts.offsets[index + 1], start + 4 * REJECT_CHARS)].tobytes()
+    return head.decode("utf-8", "ignore")[:REJECT_CHARS].encode()
+
+
+def _masked_excerpt(excerpt: bytes, pii: Pii) -> str:
+    """Return the beginning of what could not be read, personal data masked all the same."""
+    return mask(excerpt[: 4 * REJECT_CHARS].decode("utf-8", "replace")[:REJECT_CHARS], pii)[0]
+
+
+def _keys(texts: Texts, urls: list[str | None], treatment: Treatment) -> dict[str, np.ndarray]:
+    settings = treatment.deduplicate
+    keys: dict[str, np.ndarray] = {}
+    if settings.exact:
+        keys["exact"] = content_hashes(texts)
+    if settings.near:
+        values = signatures(texts, settings.near)
+        keys["bands"] = band_keys(values, settings.near)
+        if settings.index or settings.against:
+            keys["signatures"] = values
+    if settings.urls:
+        keys["urls"] = url_hashes(urls)
+    return keys
+
+
+def _columns(texts: Texts, treatment: Treatment) -> dict[str, np.ndarray]:
+    columns = {"split": split_hashes(texts, treatment.seed), "sizes": texts.sizes.astype(np.uint32)}
+    if treatment.clean.repeated_lines.action == "remove":
+        columns["edges"] = edge_line_hashes(texts)
+    return columns
+
+
+def _tally(records: Records, processed: Processed, stays: np.ndarray) -> Tally:
+    masked = processed.masked.counts[stays].sum(0)
+    continuations = int(np.count_nonzero((records.texts.data & 0xC0) == 0x80))
+    return Tally(
+        records=len(records.texts) + len(records.rejected),
+        characters_in=len(records.texts.data) - continuations,
+        masked=Counter({kind: count for kind, count in zip(KINDS, masked.tolist(), strict=True) if count}),
+        removed=_removed_characters(processed.cleaned, stays),
+        decoded=records.decoded,
+        skipped=records.skipped,
+        contaminated=processed.outcome.contaminated,
+        passages=processed.outcome.passages,
+        phrases=processed.outcome.phrases,
+    )
+
+
+def _removed_characters(cleaned: CleanTexts, stays: np.ndarray) -> Counter[str]:
+    removed: Counter[str] = Counter()
+    for text, kind, line in cleaned.removed_lines:
+        if stays[text]:
+            removed[kind] += len(line)
+    return removed

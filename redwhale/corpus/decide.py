@@ -1,47 +1,26 @@
-"""The second pass: decide over all documents, then write each where it belongs."""
+"""Decide over all documents, one byte each: duplicates over all sources, then held-out documents and samples."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
+from redwhale.core.recipe.cleaning import RepeatedLines
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.sources import HeldOut, Source
-from redwhale.corpus.chunk import REJECT_CHARS
-from redwhale.corpus.dedup.duplicates import EXACT, NEAR, find_duplicates
-from redwhale.corpus.scratch import Scratch
+from redwhale.corpus.clean.edges import EDGE_LINES, frequent_lines
+from redwhale.corpus.dedup.clusters import EXACT, KEPT
+from redwhale.corpus.dedup.fates import Duplicates
+from redwhale.corpus.dedup.find import find_duplicates
+from redwhale.corpus.dedup.index import Index
+from redwhale.corpus.dedup.keys import MEMORY_BYTES, KeyFile, Origin, sorted_partitions
+from redwhale.corpus.fates import HELD_OUT, HELD_OUT_SURPLUS, SAMPLED_OUT, SCORES, SURVIVORS, TRAIN
+from redwhale.corpus.gather import EDGES, Gathered
+from redwhale.corpus.repeated import Repeated
+from redwhale.corpus.sampling import sample_mask
 from redwhale.corpus.split import held_out_mask
-from redwhale.corpus.write import DOCUMENT_SCHEMA, REJECT_SCHEMA, ShardWriter
-
-TRAIN, HELD_OUT, SURPLUS, EXACT_DUPLICATE, NEAR_DUPLICATE = range(5)
-_REASONS = {SURPLUS: "held_out_surplus", EXACT_DUPLICATE: "exact_duplicate", NEAR_DUPLICATE: "near_duplicate"}
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """What becomes of each document of all sources: ``fate`` (n,) uint8, ``survivor`` (n,) int64."""
-
-    fate: np.ndarray
-    survivor: np.ndarray
-
-
-@dataclass
-class Written:
-    """What one source came to; ``lengths`` (n,) uint32 are the characters of its documents that stayed."""
-
-    train: ShardWriter
-    held_out: ShardWriter
-    rejects: ShardWriter
-    rejected: Counter[str] = field(default_factory=Counter)
-    lengths: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
-
-    @property
-    def paths(self) -> list[Path]:
-        """Return the files in the order of their kinds."""
-        return [*self.train.paths, *self.held_out.paths, *self.rejects.paths]
+from redwhale.corpus.store import Store
 
 
 def held_out_of(section: Preprocess, source: Source) -> HeldOut:
@@ -49,87 +28,97 @@ def held_out_of(section: Preprocess, source: Source) -> HeldOut:
     return source.held_out or section.held_out
 
 
-def decide(section: Preprocess, scratch: Scratch) -> Verdicts:
-    """Remove duplicates over all sources, then split: no copy of a held-out text stays in training.
+def is_wholly_held_out(section: Preprocess, source: Source) -> bool:
+    """Tell whether nothing of a source is trained on."""
+    return held_out_of(section, source).fraction >= 1
 
-    A source held out as a whole wins over training sources, whatever their order.
-    """
-    sources = section.sources
-    wholly = [held_out_of(section, source).fraction >= 1 for source in sources]
-    near = section.deduplicate.near
-    decisions = find_duplicates(
-        scratch.exact if section.deduplicate.exact else None,
-        scratch.signatures if near else None,
-        takes_part=np.repeat([source.deduplicate for source in sources], scratch.kept).astype(bool),
-        preferred=np.repeat(wholly, scratch.kept).astype(bool),
-        bands=near.bands if near else 1,
+
+def origins_of(section: Preprocess, store: Store) -> list[Origin]:
+    """Return how many documents each source has and how they take part; held-out sources win over training ones."""
+    return [
+        Origin(store.documents_of(index), source.deduplicate, preferred=is_wholly_held_out(section, source))
+        for index, source in enumerate(section.sources)
+    ]
+
+
+def remove_duplicates(section: Preprocess, gathered: Gathered, *, against: Sequence[Index]) -> Duplicates:
+    """Remove duplicates over all sources: no copy of a held-out text stays in training. Writes who survives."""
+    store = gathered.store
+    duplicates = find_duplicates(
+        gathered.keys,
+        origins_of(section, store),
+        near=section.deduplicate.near,
+        against=against,
+        texts_of=store.texts,
     )
-    fate = np.full(len(decisions.kind), TRAIN, dtype=np.uint8)
-    fate[decisions.kind == EXACT] = EXACT_DUPLICATE
-    fate[decisions.kind == NEAR] = NEAR_DUPLICATE
-    hashes, start = scratch.split, 0
-    for source, whole, kept in zip(sources, wholly, scratch.kept, strict=True):
-        part = fate[start : start + kept]
-        stays = np.flatnonzero(part == TRAIN)
-        chosen = held_out_mask(hashes[start : start + kept][stays], held_out_of(section, source))
-        part[stays[chosen]] = HELD_OUT
-        if whole:
-            part[part == TRAIN] = SURPLUS
-        start += kept
-    return Verdicts(fate, decisions.survivor)
+    duplicates.survivor.tofile(store.path(SURVIVORS))
+    return duplicates
 
 
-def survivor_ids(section: Preprocess, scratch: Scratch, verdicts: Verdicts) -> dict[int, str]:
-    """Return ``source/id`` of every document in whose favour another one goes."""
-    wanted = np.unique(verdicts.survivor[verdicts.fate >= EXACT_DUPLICATE])
-    names: dict[int, str] = {}
-    number, position = 0, 0
+def hold_out(section: Preprocess, store: Store, fates: np.ndarray) -> None:
+    """Choose held-out documents of what is left: before samples, whose caps then move none of them into training."""
+    hashes = store.column("split")
     for index, source in enumerate(section.sources):
-        for batch in scratch.batches(index, ("id", "reason")):
-            stays = np.flatnonzero(batch.column(1).is_null().to_numpy(zero_copy_only=False))
-            last = number + len(stays)
-            while position < len(wanted) and wanted[position] < last:
-                row = int(stays[wanted[position] - number])
-                names[int(wanted[position])] = f"{source.name}/{batch.column(0)[row].as_py()}"
-                position += 1
-            number = last
-    return names
+        first, last = store.span(index)
+        part = fates[first:last]
+        stays = np.flatnonzero(part == TRAIN)
+        chosen = held_out_mask(hashes[first:last][stays], held_out_of(section, source))
+        part[stays[chosen]] = HELD_OUT
+        if is_wholly_held_out(section, source):
+            part[part == TRAIN] = HELD_OUT_SURPLUS
 
 
-def write_source(
-    folder: Path, section: Preprocess, index: int, *, scratch: Scratch, verdicts: Verdicts, names: dict[int, str]
-) -> Written:
-    """Write one source's documents and rejects in the order they were read."""
-    source, limit = section.sources[index], section.shard_bytes
-    number = sum(scratch.kept[:index])
-    first = number
-    with (
-        ShardWriter(folder / "train", source.name, DOCUMENT_SCHEMA, shard_bytes=limit) as train,
-        ShardWriter(folder / "held_out", source.name, DOCUMENT_SCHEMA, shard_bytes=limit) as held_out,
-        ShardWriter(folder / "rejects", source.name, REJECT_SCHEMA, shard_bytes=limit) as rejects,
-    ):
-        written = Written(train, held_out, rejects)
-        for batch in scratch.batches(index):
-            for row in batch.to_pylist():
-                row["source"], row["language"] = source.name, source.language
-                fate = TRAIN
-                if row["reason"] is None:
-                    fate = int(verdicts.fate[number])
-                    if fate in _REASONS:
-                        row["reason"], row["detail"] = _REASONS[fate], _detail(fate, number, verdicts, names)
-                        row["text"] = row["text"][:REJECT_CHARS]
-                    number += 1
-                if row["reason"] is not None:
-                    rejects.add(row)
-                    written.rejected[row["reason"]] += 1
-                else:
-                    (held_out if fate == HELD_OUT else train).add(row)
-    stayed = np.isin(verdicts.fate[first:number], (TRAIN, HELD_OUT))
-    written.lengths = scratch.lengths[first:number][stayed]
-    return written
+def take_samples(section: Preprocess, store: Store, fates: np.ndarray) -> None:
+    """Reject what a source's `sample` does not choose of its training documents."""
+    hashes, sizes = store.column("split"), store.column("sizes")
+    for index, source in enumerate(section.sources):
+        if source.sample is None:
+            continue
+        first, last = store.span(index)
+        part = fates[first:last]
+        values = _scores(store, first, last)
+        eligible = part == TRAIN
+        kept = sample_mask(hashes[first:last], sizes[first:last], source.sample, scores=values, eligible=eligible)
+        part[eligible & ~kept] = SAMPLED_OUT
 
 
-def _detail(fate: int, number: int, verdicts: Verdicts, names: dict[int, str]) -> str:
-    if fate == SURPLUS:
-        return "beyond held_out.at_most of a source that is held out as a whole"
-    return f"of {names[int(verdicts.survivor[number])]}"
+def _scores(store: Store, first: int, last: int) -> np.ndarray:
+    """Return the perplexities of documents, (n,) float32, nan where there are none."""
+    if store.path(SCORES).is_file() and last > first:
+        return np.memmap(store.path(SCORES), dtype=np.float32, mode="r")[first:last]
+    return np.full(last - first, np.nan, dtype=np.float32)
+
+
+def find_repeated(section: Preprocess, gathered: Gathered, fates: np.ndarray) -> list[Repeated]:
+    """Find headers and footers of each source, and lines seen before in the corpus, among documents that stay."""
+    store = gathered.store
+    if gathered.lines:
+        gone = np.where((fates == TRAIN) | (fates == HELD_OUT), KEPT, EXACT).astype(np.uint8)
+        gathered.lines.find_repeated(Duplicates(gone, gone), origins_of(section, store))
+    found = []
+    for index, source in enumerate(section.sources):
+        options = (source.clean or section.clean).repeated_lines
+        edges = np.empty(0, dtype=np.uint64)
+        if options.action == "remove":
+            edges = _frequent_edges(store, index, fates, options)
+        least = (source.filters or section.filters).min_chars or 1
+        found.append(Repeated(store.folder, edges, section.deduplicate.lines, least))
+    return found
+
+
+def _frequent_edges(store: Store, index: int, fates: np.ndarray, options: RepeatedLines) -> np.ndarray:
+    """Return the hashes of first and last lines that a source has too often: (h,) uint64, rising."""
+    first, last = store.span(index)
+    stays = (fates[first:last] == TRAIN) | (fates[first:last] == HELD_OUT)
+    width = 2 * EDGE_LINES
+
+    def wanted(start: int, keys: np.ndarray) -> np.ndarray:
+        return stays[np.arange(start, start + len(keys)) // width] & (keys[:, 0] != 0)
+
+    file = KeyFile(store.path(EDGES))
+    frequent = [np.empty(0, dtype=np.uint64)]
+    spans = [(first * width, last * width)]
+    for part in sorted_partitions(file, wanted, ranges=spans, memory_bytes=MEMORY_BYTES):
+        hashes, counts = np.unique(part.keys[:, 0], return_counts=True)
+        frequent.append(frequent_lines(hashes, counts, int(np.count_nonzero(stays)), options))
+    return np.sort(np.concatenate(frequent))

@@ -1,95 +1,84 @@
-"""Write rows as parquet shards whose bytes depend on nothing but the rows."""
+"""The last pass as a whole: cut each source into shards, write them in worker processes, gather what is held out."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
-from redwhale.core.publish import atomic_file
-
-DOCUMENT_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("source", pa.string()),
-        ("language", pa.string()),
-        ("file", pa.string()),
-        ("row", pa.int64()),
-    ]
-)
-REJECT_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("source", pa.string()),
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("text", pa.string()),
-    ]
-)
-_GROUP_ROWS = 1000
-_GROUP_BYTES = 8 << 20
+from redwhale.core.console import Console
+from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.tasks import map_shards
+from redwhale.corpus.fates import FATES, TRAIN, Details, starts_of
+from redwhale.corpus.repeated import Repeated
+from redwhale.corpus.shards import ShardTask, Written, cut_shards, write_held_out, write_shard
+from redwhale.corpus.store import Store
 
 
-class ShardWriter:
-    """Parquet shards ``<name>-00000.parquet`` of at most ``shard_bytes`` of text each (a longer text has its own).
+def write_corpus(
+    folder: Path,
+    section: Preprocess,
+    store: Store,
+    fates: np.ndarray,
+    *,
+    repeated: Sequence[Repeated],
+    limits: Sequence[tuple[float, float]],
+    indices: Sequence[str],
+    workers: int,
+    console: Console,
+) -> list[Written]:
+    """Write every document and reject below ``folder``; return per source what it came to.
 
-    Row groups end after 1,000 rows or 8 MiB of text; every shard is published atomically. No rows, no file.
+    ``repeated``: lines to take out, ``limits``: lowest and highest perplexity kept, of each source; ``indices``:
+    names of the indices compared with.
     """
+    fates.tofile(store.path(FATES))
+    names = tuple(source.name for source in section.sources)
+    starts = starts_of([store.span(index) for index in range(len(names))])
+    tasks = [
+        task
+        for index in range(len(names))
+        for task in _tasks(
+            folder, section, store, index, fates=fates,
+            details=Details(store.folder, names, starts, tuple(indices), limits[index]), repeated=repeated[index],
+        )
+    ]  # fmt: skip
+    of_source = {name: Written() for name in names}
+    with console.progress("preprocess: write", total=len(tasks), unit="shards") as progress:
+        for task, written in zip(tasks, map_shards(write_shard, tasks, workers=workers), strict=True):
+            whole = of_source[task.source]
+            whole.add(written)
+            whole.held_out_rows += written.held_out_rows
+            progress.advance(1)
+            if task.tail:
+                whole.paths += write_held_out(folder, task.source, whole.held_out_rows, limit=section.shard_bytes)
+                whole.held_out_rows = []
+    return [of_source[name] for name in names]
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema, *, shard_bytes: int) -> None:
-        self.paths: list[Path] = []
-        self.documents, self.characters, self.text_bytes = 0, 0, 0
-        self._folder, self._name, self._schema, self._limit = folder, name, schema, shard_bytes
-        self._stack = ExitStack()
-        self._writer: pq.ParquetWriter | None = None
-        self._rows: list[dict[str, object]] = []
-        self._group_bytes, self._shard_bytes = 0, 0
 
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._end_shard()
-        else:
-            self._stack.__exit__(kind, error, trace)
-
-    def add(self, row: dict[str, object]) -> None:
-        """Append one row; its keys are the schema's names."""
-        text = str(row["text"])
-        size = len(text.encode())
-        if self._shard_bytes and self._shard_bytes + size > self._limit:
-            self._end_shard()
-        self._rows.append(row)
-        self.documents += 1
-        self.characters += len(text)
-        self.text_bytes += size
-        self._shard_bytes += size
-        self._group_bytes += size
-        if len(self._rows) >= _GROUP_ROWS or self._group_bytes >= _GROUP_BYTES:
-            self._end_group()
-
-    def _end_group(self) -> None:
-        if not self._rows:
-            return
-        if self._writer is None:
-            path = self._folder / f"{self._name}-{len(self.paths):05d}.parquet"
-            temporary = self._stack.enter_context(atomic_file(path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(temporary, self._schema, compression="zstd"))
-            self.paths.append(path)
-        columns = [pa.array([row[field.name] for row in self._rows], field.type) for field in self._schema]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        self._rows, self._group_bytes = [], 0
-
-    def _end_shard(self) -> None:
-        self._end_group()
-        self._stack.close()
-        self._writer, self._shard_bytes = None, 0
+def _tasks(
+    folder: Path,
+    section: Preprocess,
+    store: Store,
+    index: int,
+    *,
+    fates: np.ndarray,
+    details: Details,
+    repeated: Repeated,
+) -> Iterator[ShardTask]:
+    source = section.sources[index]
+    first, last = store.span(index)
+    sizes = store.column("sizes")[first:last] * (fates[first:last] == TRAIN)
+    cuts = cut_shards(sizes, limit=section.shard_bytes)
+    chunks = store.chunks[index]
+    for number, (start, stop) in enumerate(cuts):
+        tail = number == len(cuts) - 1
+        yield ShardTask(
+            folder, source.name, source.language, number,
+            chunks=tuple(
+                chunk for chunk in chunks
+                if first + start <= chunk.first + chunk.documents and (chunk.first < first + stop or tail)
+            ),
+            first=first + start, last=first + stop, tail=tail, details=details, repeated=repeated,
+        )  # fmt: skip

@@ -6,17 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from redwhale.core.recipe.cleaning import Clean
+from redwhale.core.recipe.decontaminate import DecontaminateChoice
 from redwhale.core.recipe.deduplicate import Deduplicate
 from redwhale.core.recipe.fields import Bytes, Fraction, Section
 from redwhale.core.recipe.filters import FilterChoice, Filters
+from redwhale.core.recipe.perplexity import Perplexity
+from redwhale.core.recipe.pii import Pii
 from redwhale.core.recipe.sources import HeldOut, Source
-
-
-class Pii(Section):
-    """Personal data in Korean formats."""
-
-    action: Literal["mask", "off"] = "mask"
-    """`mask` replaces resident, phone, card and account numbers and mail addresses by their name in brackets."""
 
 
 class Gate(Section):
@@ -42,12 +39,18 @@ class Preprocess(Section):
     """Folder of a finished corpus to use in place of making one."""
     sources: list[Source] = Field(default=[])
     """The raw text, in order of precedence for duplicates."""
+    clean: Clean = Clean()
+    """What is removed from each text."""
     filters: FilterChoice = Filters()
     """A preset name (`redwhale-web`, `off`) or a mapping of changes to `redwhale-web`."""
     pii: Pii = Pii()
     """Masking of personal data."""
     deduplicate: Deduplicate = Deduplicate()
     """Duplicate removal over all sources together."""
+    perplexity: Perplexity | None = None
+    """Removal of each source's most and least likely documents; unset: none."""
+    decontaminate: DecontaminateChoice | None = None
+    """Benchmarks to keep out of the corpus: `[kobest]`, or a mapping; unset: none."""
     held_out: HeldOut = HeldOut()
     """Held-out share of each source."""
     max_record_bytes: Bytes = 64 * 2**20
@@ -65,4 +68,7 @@ class Preprocess(Section):
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"source names must differ; twice: {', '.join(twice)}")
+        strata = [source.name for source in self.sources if source.sample and source.sample.strata]
+        if strata and self.perplexity is None:
+            raise ValueError(f"`sample.strata` of {', '.join(strata)} goes by perplexity: add `perplexity: {{}}`")
         return self

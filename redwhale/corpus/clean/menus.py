@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+IN_MENU = frozenset({"menu", "weak", "more", "login", "breadcrumb"})
 _MENU_RUN = 3
 _MENU_WORDS = 5
+_LONGEST_WORD = 4  # parts
+_LONGEST_LINK = 14
 # Alone on a line these are a menu; the weak ones are ordinary words and need a menu around them.
 _STRONG_TEXT = """
 로그인 로그아웃 자동로그인 회원가입 회원정보수정 마이페이지 고객센터 전체메뉴 사이트맵 이전글 다음글 목록보기 글쓰기
@@ -14,7 +17,12 @@ _STRONG_TEXT = """
 많이본뉴스 댓글많은뉴스 인기기사 전체기사 주문조회 최근본상품 찜한상품 장바구니 공유하기 스크랩하기 URL복사 주소복사
 링크복사 글자크게 글자작게 글자크기조절 글씨크기조절 아이디찾기 비밀번호찾기 ID/PW찾기 아이디저장 관련사이트
 패밀리사이트 즐겨찾기추가 쿠폰존 신상품 기획전 상품상세 상품리뷰 상품문의 낮은가격순 높은가격순 판매량순 리뷰순
-본문바로가기 메뉴바로가기 기사공유하기
+본문바로가기 메뉴바로가기 기사공유하기 퍼가기 댓글쓰기 댓글달기 댓글등록 신고하기 인쇄하기 구독하기 공유하기
+페이스북공유 트위터공유 카카오톡공유 네이버공유 밴드공유 카카오스토리공유 글자확대 글자축소 본문글씨키우기
+본문글씨줄이기 로그인하기 회원가입하기 비회원주문조회 관심상품 최근검색어 인기검색어
+SNS기사보내기 기사보내기 스크롤이동상태바 본문글씨줄이기 본문글씨키우기 기사스크랩하기 상단영역 본문영역 하단영역
+전체메뉴버튼 메뉴닫기 검색어를입력하세요 뉴스레터신청 매체소개 다른기사보기 이기사를공유합니다 다른공유찾기
+댓글내용입력 이전기사보기 다음기사보기 이전기사 다음기사 로그인회원가입 링크복사하기 회원로그인 내댓글모음 답글쓰기
 """
 _STRONG = frozenset(_STRONG_TEXT.split())
 _WEAK_TEXT = """
@@ -25,15 +33,17 @@ _WEAK_TEXT = """
 인사말 연혁 채용 FAQ Q&A 문의 고객지원 이용안내 전화번호안내 카테고리 베스트 이벤트 쇼핑 교환/반품 배송 배송조회
 최신순 인기순 추천순 정확도순 페이스북 트위터 카카오톡 카카오스토리 카톡 라인 밴드 네이버 블로그 네이버블로그
 네이버밴드 인스타그램 유튜브 텔레그램 핀터레스트 메일 이메일 문자 가 글자크기 English 한국어 login Login LOGIN
-Facebook Twitter
+Facebook Twitter 현재위치 복사하기 전체보기 즐겨찾기 싫어요 글씨크기 저장하기 페이지이동 바로가기
+모두허용 모두수락 모두동의 모두거부
 """
 _WEAK = frozenset(_WEAK_TEXT.split())
+MENU_WORDS = _STRONG | _WEAK
 _SHARE_TEXT = """
 페이스북 트위터 카카오톡 카카오스토리 카톡 라인 밴드 네이버블로그 네이버밴드 텔레그램 핀터레스트 Facebook Twitter
 """
 _SHARE = frozenset(_SHARE_TEXT.split())
 _FIRST_CHARACTER = re.compile(r"[0-9A-Za-z가-힣]")
-_FIRST = frozenset(word[0] for word in _STRONG | _WEAK) | frozenset("0123456789본주하")
+_FIRST = frozenset(word[0] for word in MENU_WORDS) | frozenset("0123456789본주하")
 _SEPARATOR = re.compile(r"[|·ㆍ>»/,\[\]()<＞｜•※▶▷◀◁▲△▼▽☰≡+#*=_:]+| - |\t| {2,}")
 _COUNT = re.compile(r"\(\s?[0-9,]{1,7}\s?\)$|\([0-9]{1,4}\)")
 _BULLET = re.compile(r"^[-*+•·▪◦]\s+")
@@ -48,17 +58,31 @@ def menu_kind(line: str) -> str:
     words, shares, strong = 0, 0, False
     for item in items:
         joined = item.replace(" ", "").strip(".-")
-        if joined in _STRONG or (joined.endswith("바로가기") and len(joined) <= 14):
-            strong, words = True, words + 1
-            continue
-        for word in [joined] if joined in _WEAK else item.split():
-            if word in _STRONG or word in _WEAK:
-                strong, words, shares = strong or word in _STRONG, words + 1, shares + (word in _SHARE)
-            elif not word.isdigit():
-                return ""
+        known = [joined] if joined in MENU_WORDS else _words(item.split())
+        if known is None:
+            return ""
+        strong = strong or any(word in _STRONG or word.endswith("바로가기") for word in known)
+        words, shares = words + len(known), shares + sum(word in _SHARE for word in known)
     if strong or words >= _MENU_WORDS or shares >= 2:
         return "menu"
     return "weak" if words else ""
+
+
+def _words(parts: list[str]) -> list[str] | None:
+    """Read parts as menu words, the longest first; numbers are skipped, None where something else stands."""
+    words, at = [], 0
+    while at < len(parts):
+        for stop in range(min(len(parts), at + _LONGEST_WORD), at, -1):
+            word = "".join(parts[at:stop]).strip(".-")
+            if word in MENU_WORDS or (word.endswith("바로가기") and len(word) <= _LONGEST_LINK):
+                words.append(word)
+                break
+        else:
+            if not parts[at].isdigit():
+                return None
+            stop = at + 1
+        at = stop
+    return words
 
 
 def settle_menus(lines: list[str], kinds: list[str]) -> None:
@@ -66,11 +90,16 @@ def settle_menus(lines: list[str], kinds: list[str]) -> None:
     run: list[int] = []
     for index in range(len(lines) + 1):
         kind = kinds[index] if index < len(lines) else ""
-        if kind in ("menu", "weak", "more"):
+        if kind in IN_MENU:
             run.append(index)
         elif index == len(lines) or lines[index].strip():
-            is_menu = len(run) >= _MENU_RUN and any(kinds[i] != "weak" for i in run)
-            for i in run:
-                if kinds[i] == "weak":
-                    kinds[i] = "menu" if is_menu else ""
+            settle_run(kinds, run)
             run = []
+
+
+def settle_run(kinds: list[str], run: list[int]) -> None:
+    """Settle the ``weak`` among lines that stand together, blank lines apart."""
+    is_menu = len(run) >= _MENU_RUN and any(kinds[i] != "weak" for i in run)
+    for i in run:
+        if kinds[i] == "weak":
+            kinds[i] = "menu" if is_menu else ""

@@ -6,54 +6,72 @@ import re
 import unicodedata
 from functools import cache
 
-# NEL, vertical tab, form feed and the two Unicode separators are line ends as well.
-_NEWLINE = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
-_INVISIBLE_CLASS = (
-    "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e"
-    "\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+import numpy as np
+
+from redwhale.corpus.clean.characters import (
+    COMPOSE,
+    FILLED,
+    REWRITE,
+    UNTIDY,
+    character_classes,
+    flags_of,
+    have_other_newlines,
+    lines_to_compose,
+    newline_classes,
+    rewrite,
 )
-_INVISIBLE = re.compile(f"[{_INVISIBLE_CLASS}]")
-# Joiners shape emoji and Indic and Arabic letters; everywhere else they are invisible noise.
-_JOINED = "[\u0600-\u0dff\u203c-\u3299\ufe0f\U0001f000-\U0001faff]"
+from redwhale.corpus.clean.jamo import compose_jamo, compose_spelt
+from redwhale.corpus.clean.splice import splice
+from redwhale.corpus.clean.tidy import tidy
+from redwhale.corpus.texts import Texts
+
+_NEWLINE = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_JOINED = "[\u0600-\u0dff\u203c\u2049\u20e3\u2139\u2190-\u2bff\u3030\u303d\u3297-\u3299\ufe0f\U0001f000-\U0001faff]"
 _JOINER = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
-_SPACE_CLASS = "\xa0\u1680\u2000-\u200a\u202f\u205f\u3000\u3164\uffa0"
-_SPACE = re.compile(f"[{_SPACE_CLASS}]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _HALF_WIDTH = re.compile("[\uff61-\uff9f\uffa1-\uffdc]")
-# Most texts hold none of these: one search spares them five passes.
-_RARE = re.compile(f"[{_INVISIBLE_CLASS}{_SPACE_CLASS}\u200c\u200d\ud800-\udfff\uff61-\uff9f\uffa1-\uffdc]")
-_MODERN = "\uac00-\ud7a3"
-_JAMO = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\ud7b0-\ud7fb"
-_DOTS = "\u318d\u2027\u30fb"
-_DOT_BESIDE_HANGUL = re.compile(f"(?<=[{_MODERN}])[\u318d\u2027\u30fb]|[\u318d\u2027\u30fb](?=[{_MODERN}])")
-# U+318D is a jamo only among jamo; between digits, brackets and letters it is the keyboard's middle dot.
-_DOT_APART_FROM_JAMO = re.compile(f"(?<![{_JAMO}])\u318d+(?![{_JAMO}])")
-_BLANK_LINES = re.compile("\n{4,}")
+
+
+def normalize_texts(texts: Texts) -> Texts:
+    """Return texts in NFC with unified newlines, spaces and middle dots and without invisible characters.
+
+    Idempotent. Compatibility characters such as ``①``, ``㎡`` and ``㈜`` stay; only half-width jamo and
+    kana are widened, and jamo composed that are syllables in pieces. Runs of three or more blank lines
+    become two.
+    """
+    flags = flags_of(texts)
+    spelt = np.flatnonzero(flags & FILLED).tolist()
+    texts = texts.replaced({text: compose_spelt(texts.string(text)).encode() for text in spelt})
+    rare = flags & REWRITE != 0
+    if rare.any():
+        texts = rewrite(texts, rare, character_classes())
+        flags[rare] = flags_of(texts, of=rare)[rare]
+    lines = lines_to_compose(texts, flags & COMPOSE != 0)
+    texts = splice(
+        texts, lines, [_compose(texts.data[start:stop].tobytes().decode()).encode() for start, stop in lines]
+    )
+    return tidy(texts, flags & (UNTIDY | COMPOSE) != 0)
+
+
+def unify_newlines_in(texts: Texts) -> Texts:
+    """Return texts with every kind of line end as ``\\n``."""
+    return rewrite(texts, have_other_newlines(texts), newline_classes())
 
 
 def normalize(text: str) -> str:
-    """Return ``text`` in NFC with unified newlines, spaces and middle dots and without invisible characters.
-
-    Idempotent. Compatibility characters such as ``①``, ``㎡`` and ``㈜`` stay; only half-width jamo and
-    kana are widened. Runs of three or more blank lines become two. Lone surrogates become U+FFFD.
-    """
-    text = unify_newlines(text)
-    if _RARE.search(text):
-        text = _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text))
-        text = _SPACE.sub(" ", _JOINER.sub("", text))
-        text = _HALF_WIDTH.sub(_widen, text)
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-        if any(dot in text for dot in _DOTS):
-            text = _DOT_BESIDE_HANGUL.sub("·", text)
-            text = _DOT_APART_FROM_JAMO.sub(lambda found: "·" * len(found[0]), text)
-    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
-    return _BLANK_LINES.sub("\n\n\n", text).strip("\n")
+    """Return one text normalised as ``normalize_texts`` does it; lone surrogates become U+FFFD."""
+    return normalize_texts(Texts.of([text])).string(0)
 
 
 def unify_newlines(text: str) -> str:
     """Return ``text`` with every kind of line end as ``\\n``."""
     return _NEWLINE.sub("\n", text)
+
+
+def _compose(text: str) -> str:
+    """Widen, compose and take out joiners that join nothing; none of it crosses a line end."""
+    text = unicodedata.normalize("NFC", _HALF_WIDTH.sub(_widen, text))
+    text, joiners = _JOINER.subn("", text)
+    return compose_jamo(unicodedata.normalize("NFC", text) if joiners else text)
 
 
 def _widen(found: re.Match[str]) -> str:

@@ -14,8 +14,6 @@ import numpy as np
 from redwhale.core.recipe.filters import Filters
 from redwhale.corpus.clean.markup import segments
 
-# A syllable says what 2.5 Latin letters say: a text beside its translation has 28 % Hangul.
-KOREAN_MIN_HANGUL = 0.15
 MIN_UNITS = 5
 _UNIT_END = re.compile(r"\n|(?<=[.!?]) ")
 _NGRAM_WORDS = 3
@@ -147,8 +145,8 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _above(name: str, value: float, limit: float) -> Verdict:
-    return (name, f"{value:.3f}, highest {limit:g}") if value > limit else None
+def _above(name: str, value: float, limit: float | None) -> Verdict:
+    return (name, f"{value:.3f}, highest {limit:g}") if limit is not None and value > limit else None
 
 
 def _boilerplate(found: Features, limits: Filters) -> Verdict:
@@ -158,12 +156,13 @@ def _boilerplate(found: Features, limits: Filters) -> Verdict:
 
 def _min_chars(found: Features, limits: Filters) -> Verdict:
     count = len(found.text)
-    return ("min_chars", f"{count}, fewest {limits.min_chars}") if count < limits.min_chars else None
+    return ("min_chars", f"{count}, fewest {limits.min_chars}") if count < (limits.min_chars or 1) else None
 
 
 def _max_chars(found: Features, limits: Filters) -> Verdict:
     count = len(found.text)
-    return ("max_chars", f"{count}, most {limits.max_chars}") if count > limits.max_chars else None
+    most = limits.max_chars
+    return ("max_chars", f"{count}, most {most}") if most is not None and count > most else None
 
 
 def _replacement(found: Features, limits: Filters) -> Verdict:
@@ -171,15 +170,13 @@ def _replacement(found: Features, limits: Filters) -> Verdict:
 
 
 def _min_hangul(found: Features, limits: Filters) -> Verdict:
-    least = limits.min_hangul
-    if least is None:
-        least = KOREAN_MIN_HANGUL if found.language == "ko" else 0.0
+    least = limits.min_hangul or 0.0 if found.language == "ko" else 0.0
     share = _best_share(found, least, lambda counted: _share(counted.hangul, counted.letters))
     return ("min_hangul", f"{share:.3f}, lowest {least:g}") if share < least else None
 
 
 def _min_letters(found: Features, limits: Filters) -> Verdict:
-    least = limits.min_letters
+    least = limits.min_letters or 0.0
     share = _best_share(found, least, lambda counted: _share(counted.letters + counted.digits, counted.visible))
     return ("min_letters", f"{share:.3f}, lowest {least:g}") if share < least else None
 
@@ -205,7 +202,7 @@ def _duplicate_lines(found: Features, limits: Filters) -> Verdict:
 
 def _repeated_ngrams(found: Features, limits: Filters) -> Verdict:
     words = found.prose.split()
-    share = repeated_ngram_share(words, limits.max_repeated_ngrams)
+    share = repeated_ngram_share(words, limits.max_repeated_ngrams or 0.0)
     return _above("max_repeated_ngrams", share, limits.max_repeated_ngrams)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from redwhale.corpus.read.encodings import is_cp949
 from redwhale.corpus.read.streams import Fault
 
-_CP949_SAMPLE_BYTES = 4096
 _ID = "id"
 
 
@@ -29,37 +30,38 @@ def parse_json(line: bytes, text_column: str) -> Parsed:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        value = _parse_leniently(line)
+        value = parse_leniently(line)
     if isinstance(value, Fault):
         return Parsed(value)
     if not isinstance(value, dict):
-        return Parsed(Fault("not_an_object", f"a JSON {_kind(value)}"))
+        return Parsed(Fault("not_an_object", f"a JSON {kind_of(value)}"))
     identifier = value.get(_ID)
     if text_column not in value:
         keys = tuple(str(key) for key in value)
         return Parsed(Fault("no_text", f"no key {text_column!r}"), identifier, keys)
-    return Parsed(_checked(value[text_column]), identifier, has_column=True)
+    return Parsed(checked(value[text_column]), identifier, has_column=True)
 
 
 def parse_text(payload: bytes | None) -> Parsed:
     """Decode one text; None (a null column) is no text."""
     if payload is None:
         return Parsed(Fault("no_text", "null"))
-    decoded = _decode(payload)
-    return Parsed(decoded if isinstance(decoded, Fault) else _checked(decoded))
+    decoded = decode(payload)
+    return Parsed(decoded if isinstance(decoded, Fault) else checked(decoded))
 
 
-def _checked(value: Any) -> str | Fault:
+def checked(value: Any) -> str | Fault:
+    """Return a value as text, or the reason why it is none."""
     if value is None:
         return Fault("no_text", "null")
     if not isinstance(value, str):
-        return Fault("text_not_a_string", f"a JSON {_kind(value)}")
+        return Fault("text_not_a_string", f"a JSON {kind_of(value)}")
     return value if value.strip("\0 \t\r\n") else Fault("empty_text", f"{len(value)} characters of white space")
 
 
-def _parse_leniently(line: bytes) -> Any:
+def parse_leniently(line: bytes) -> Any:
     """Parse what the strict parser refuses: lone surrogates, NaN, raw control characters."""
-    text = _decode(line.strip(b"\xef\xbb\xbf\0 \t\r"))
+    text = decode(line.strip(b"\xef\xbb\xbf\0 \t\r"))
     if isinstance(text, Fault):
         return text
     try:
@@ -72,29 +74,18 @@ def _parse_leniently(line: bytes) -> Any:
         return Fault("bad_json", str(error)[:100])
 
 
-def _decode(payload: bytes) -> str | Fault:
+def decode(payload: bytes) -> str | Fault:
+    """Decode one record: UTF-8, or CP949 where it is not UTF-8 and plainly Korean."""
     try:
         return payload.decode("utf-8")
     except UnicodeDecodeError as error:
-        detail = f"byte {error.start + 1} is 0x{payload[error.start]:02x}"
-        if _is_cp949(payload):
-            detail += "; it reads as CP949: convert the file with `iconv -f cp949 -t utf-8`"
-        return Fault("invalid_utf8", detail)
+        if is_cp949(payload):
+            with contextlib.suppress(UnicodeDecodeError):
+                return payload.decode("cp949")
+        return Fault("invalid_utf8", f"byte {error.start + 1} is 0x{payload[error.start]:02x}")
 
 
-def _is_cp949(payload: bytes) -> bool:
-    """Tell whether the bytes are Korean in CP949: they decode, and most of what is not ASCII is Hangul."""
-    sample = payload[:_CP949_SAMPLE_BYTES]
-    for text in (sample, sample[:-1]):
-        try:
-            foreign = [character for character in text.decode("cp949") if character > "\x7f"]
-        except UnicodeDecodeError:
-            continue
-        hangul = sum("가" <= character <= "힣" for character in foreign)
-        return len(foreign) >= 2 and hangul >= 0.8 * len(foreign)
-    return False
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return JSON's word for the type of a value."""
     names: dict[type, str] = {list: "list", dict: "object", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")

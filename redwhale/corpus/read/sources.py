@@ -4,33 +4,71 @@ from __future__ import annotations
 
 import glob
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.sources import Source
 
 COMPRESSIONS = (".gz", ".zst", ".bz2")
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".arrow": "datasets"}
+ENDINGS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".txt": "txt", ".arrow": "datasets", ".csv": "csv",
+    ".tsv": "tsv", ".xlsx": "xlsx", ".html": "html", ".htm": "html", ".json": "json",
+}  # fmt: skip
+ARCHIVES = {
+    ".zip": "zip", ".tar": "tar", ".tgz": "tar.gz", ".tar.gz": "tar.gz", ".tar.bz2": "tar.bz2", ".tar.zst": "tar.zst",
+}  # fmt: skip
+_COLUMNS = ("parquet", "datasets", "xlsx")
 _DATASET_STATE = "state.json"
 _DATASET_SPLITS = "dataset_dict.json"
+HUB = "hub:"
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file: ``name`` is relative to its source and stable when the folder moves; ``format`` is resolved."""
+    """One file: ``name`` is relative to its source and stable when the folder moves; ``format`` is resolved.
+
+    ``archive`` is the kind of archive it is, its members then being what is read and ``format`` what they are
+    (``auto``: each by its ending). ``url`` is the fsspec address of a file that is not on this machine, or the
+    ``hub:`` name of a set; ``path`` is then without meaning.
+    """
 
     path: Path
     name: str
     format: str
     compression: str
+    archive: str = ""
+    url: str = ""
 
     @property
     def stem(self) -> str:
         """Return the name without its endings, for the ids of records that have none."""
         base = self.name.removesuffix(self.compression)
         return str(PurePosixPath(base).with_suffix(""))
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether ``path`` is the file."""
+        return not self.url
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading, wherever it lies."""
+        if self.is_local:
+            return self.path.open("rb")
+        from redwhale.corpus.read.remote import open_remote
+
+        return open_remote(self.url)
+
+    @property
+    def size(self) -> int:
+        """Return its bytes as stored; 0 where that is not known."""
+        if self.is_local:
+            return self.path.stat().st_size
+        from redwhale.corpus.read.remote import remote_size
+
+        return 0 if self.url.startswith(HUB) else remote_size(self.url)
 
 
 def source_files(recipe: Recipe, source: Source, index: int) -> list[SourceFile]:
@@ -39,6 +77,12 @@ def source_files(recipe: Recipe, source: Source, index: int) -> list[SourceFile]
     Raises exit code 2 naming the source and its pattern where nothing matches or a format is unknown.
     """
     where = f"{recipe.file}: preprocess.sources.{index}.path"
+    if source.path.startswith(HUB):
+        from redwhale.corpus.read.hub import hub_file
+
+        return [hub_file(source, where)]
+    if "://" in source.path:
+        return _remote_files(source, where)
     root, paths = _matches(recipe.path(source.path))
     if not paths:
         raise RedwhaleError(
@@ -70,12 +114,25 @@ def _matches(path: Path) -> tuple[Path, list[Path]]:
     return root, list(root.glob(str(path.relative_to(root)))) if root != path else []
 
 
+def _remote_files(source: Source, where: str) -> list[SourceFile]:
+    """List the files that an fsspec address or pattern matches."""
+    from redwhale.corpus.read.remote import matches
+
+    found = matches(source.path, where=where, name=source.name)
+    files = [replace(_classify(Path(name), name, source, where), url=url) for name, url in found]
+    return sorted(files, key=lambda file: file.name)
+
+
 def _classify(path: Path, name: str, source: Source, where: str) -> SourceFile:
-    compression = path.suffix if path.suffix in COMPRESSIONS else ""
-    ending = Path(path.name.removesuffix(compression)).suffix
-    wanted = _ENDINGS.get(ending) if source.format == "auto" else source.format
-    if wanted is None or (compression and wanted in ("parquet", "datasets")):
-        known = " ".join(_ENDINGS)
+    archive = next((kind for ending, kind in ARCHIVES.items() if name.lower().endswith(ending)), "")
+    if archive:
+        return SourceFile(path, name, source.format, "", archive)
+    compression = compression_of(name)
+    wanted = ENDINGS.get(PurePosixPath(name.removesuffix(compression)).suffix.lower())
+    if source.format != "auto":
+        wanted = named_format(source.format, wanted)
+    if wanted is None or (compression and wanted in _COLUMNS):
+        known = " ".join([*ENDINGS, *ARCHIVES])
         raise RedwhaleError(
             f"source {source.name}: the format of {name} is not known by its ending",
             where=where,
@@ -83,6 +140,16 @@ def _classify(path: Path, name: str, source: Source, where: str) -> SourceFile:
             exit_code=USAGE,
         )
     return SourceFile(path, name, wanted, compression)
+
+
+def compression_of(name: str) -> str:
+    """Return the ending of a compressed file, or nothing."""
+    return next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
+
+
+def named_format(named: str, by_ending: str | None) -> str:
+    """Return the format of a file whose source names one; `aihub` sets hold tables beside their JSON."""
+    return by_ending if named == "aihub" and by_ending and by_ending != "json" else named
 
 
 def _dataset_files(folder: Path, source: Source, where: str) -> list[SourceFile]:

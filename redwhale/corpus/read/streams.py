@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,9 +14,10 @@ from typing import Any, BinaryIO
 import zstandard
 
 _BLOCK_BYTES = 1 << 18
-# Bytes read at once. At the very most a piece expands to 16 MiB (deflate, 1032 times), 32 MiB (zstandard,
-# runs of 128 KiB from 4 bytes) or 23 MiB (bzip2, blocks of 900 kB from 40 bytes).
-_PIECE_BYTES = {".gz": 1 << 14, ".zst": 1 << 10, ".bz2": 1 << 10}
+# Bytes read at once. At the very most a piece expands to 16 MiB (deflate, 1032 times) or 32 MiB (zstandard,
+# runs of 128 KiB from 4 bytes). Of bzip2 40 bytes can be 46 MB: it is told how much to give at once.
+_PIECE_BYTES = {".gz": 1 << 14, ".zst": 1 << 10, ".bz2": 1 << 14}
+_BZ2_BYTES = 1 << 20
 _GZIP_WINDOW = 31  # zlib's word for a gzip header and its largest window
 _DAMAGE = (zlib.error, zstandard.ZstdError, OSError, EOFError)
 _BOM = b"\xef\xbb\xbf"
@@ -45,11 +48,29 @@ class DamagedStreamError(Exception):
 def blocks(path: Path, compression: str, position: Position) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file; raise DamagedStreamError after the last good ones."""
     with path.open("rb") as raw:
-        if compression and path.stat().st_size == 0:
-            raise DamagedStreamError("the compressed file is empty")
-        for chunk in _frames(raw, compression) if compression else iter(lambda: raw.read(_BLOCK_BYTES), b""):
+        for chunk in raw_blocks(raw, compression):
             position.done = raw.tell()
             yield chunk
+
+
+def raw_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
+    """Yield the decompressed bytes of an open file; raise DamagedStreamError after the last good ones."""
+    if compression:
+        yield from _frames(raw, compression)
+        return
+    try:
+        while block := raw.read(_BLOCK_BYTES):
+            yield block
+    except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise DamagedStreamError(str(error)) from None
+
+
+def is_seekable(raw: BinaryIO) -> bool:
+    """Tell whether a file can be read again from an earlier place; members of a streamed tar do not say."""
+    try:
+        return raw.seekable()
+    except AttributeError:
+        return False
 
 
 def _decompressor(compression: str) -> Any:
@@ -62,26 +83,44 @@ def _decompressor(compression: str) -> Any:
 def _frames(raw: BinaryIO, compression: str) -> Iterator[bytes]:
     """Decompress frame after frame (gzip members, bzip2 streams); the libraries' own readers lose a cut frame's end."""
     make: Callable[[], Any] = lambda: _decompressor(compression)  # noqa: E731
-    stream, frame_start, handed_out, inside = make(), 0, 0, False
+    stream, frame_start, handed_out, inside, empty = make(), 0, 0, False, True
     while piece := raw.read(_PIECE_BYTES[compression]):
+        empty = False
         while piece:
             if not inside and compression == ".gz" and not (piece := piece.lstrip(b"\0")):
                 break  # padding, as tapes and block devices leave it
             try:
-                chunk = stream.decompress(piece)
+                for chunk in _expanded(stream, piece):
+                    handed_out += len(chunk)
+                    yield chunk
             except _DAMAGE as error:
                 end = raw.tell()
-                raw.seek(frame_start)
+                if is_seekable(raw):
+                    raw.seek(frame_start)
+                else:
+                    end = 0  # what the error kept back cannot be read again
                 yield from _rest(raw, make(), end=end, handed_out=handed_out, piece_bytes=_PIECE_BYTES[compression])
                 raise DamagedStreamError(str(error)) from None
-            handed_out += len(chunk)
-            if chunk:
-                yield chunk
             inside, piece = not stream.eof, stream.unused_data if stream.eof else b""
             if not inside:
                 stream, frame_start, handed_out = make(), raw.tell() - len(piece), 0
+    if empty:
+        raise DamagedStreamError("the compressed file is empty")
     if inside:
         raise DamagedStreamError("the compressed file ends before its last frame does")
+
+
+def _expanded(stream: Any, piece: bytes) -> Iterator[bytes]:
+    """Yield what comes out for a piece, never more at once than is bounded."""
+    if isinstance(stream, bz2.BZ2Decompressor):
+        if chunk := stream.decompress(piece, _BZ2_BYTES):
+            yield chunk
+        while not stream.eof and not stream.needs_input:
+            if not (chunk := stream.decompress(b"", _BZ2_BYTES)):
+                return
+            yield chunk
+    elif chunk := stream.decompress(piece):
+        yield chunk
 
 
 def _rest(raw: BinaryIO, stream: Any, *, end: int, handed_out: int, piece_bytes: int) -> Iterator[bytes]:
@@ -89,12 +128,12 @@ def _rest(raw: BinaryIO, stream: Any, *, end: int, handed_out: int, piece_bytes:
     while (position := raw.tell()) < end:
         whole = max(0, end - position - piece_bytes)
         try:
-            chunk = stream.decompress(raw.read(min(whole, piece_bytes) or 1))
+            for chunk in _expanded(stream, raw.read(min(whole, piece_bytes) or 1)):
+                if len(chunk) > handed_out:
+                    yield chunk[handed_out:]
+                handed_out = max(0, handed_out - len(chunk))
         except _DAMAGE:
             return
-        if len(chunk) > handed_out:
-            yield chunk[handed_out:]
-        handed_out = max(0, handed_out - len(chunk))
 
 
 def lines(path: Path, compression: str, position: Position, *, limit: int) -> Iterator[bytes | Fault]:

@@ -79,4 +79,4 @@ def test_limits_come_from_the_recipe_and_off_keeps_everything() -> None:
         assert reason(text, limits=off, boilerplate=10**6) is None
     assert reason("", limits=off) == "min_chars"
     assert reason(GOOD, limits=Filters(max_chars=10)) == "max_chars"
-    assert reason("hello there, wonderful world", language="en", limits=Filters(min_hangul=0.5)) == "min_hangul"
+    assert reason("hello there, wonderful world", limits=Filters(min_hangul=0.5)) == "min_hangul"

@@ -1,0 +1,122 @@
+"""The first pass: every chunk of every source through its treatment, into the store, in canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from redwhale.core.console import Console
+from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.tasks import map_shards
+from redwhale.corpus.chunk import Cleaned, Tally, Treatment, clean_chunk
+from redwhale.corpus.dedup.keys import KeyFiles
+from redwhale.corpus.dedup.lines import LineFiles
+from redwhale.corpus.inputs import benchmark_path
+from redwhale.corpus.read.cut import cut_chunks
+from redwhale.corpus.read.parse import ColumnCheck
+from redwhale.corpus.read.sources import SourceFile
+from redwhale.corpus.store import Store
+
+EDGES = "edges"
+_BYTES_PER_WORKER = 1 << 20
+
+
+def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
+    """Return how each source is treated: by its own settings, or the section's."""
+    decontaminate = section.decontaminate
+    benchmarks = decontaminate.benchmarks if decontaminate else []
+    return tuple(
+        Treatment(
+            source=source,
+            clean=source.clean or section.clean,
+            filters=source.filters or section.filters,
+            pii=section.pii,
+            deduplicate=section.deduplicate,
+            decontaminate=decontaminate,
+            benchmarks=tuple((benchmark, benchmark_path(recipe, benchmark)) for benchmark in benchmarks),
+            seed=recipe.seed,
+        )
+        for source in section.sources
+    )
+
+
+class Gathered:
+    """What the first pass writes: the store, the keys of all documents, and what was counted in each source."""
+
+    def __init__(self, folder: Path, section: Preprocess) -> None:
+        settings = section.deduplicate
+        self._stack = ExitStack()
+        self.store = self._stack.enter_context(Store(folder, [source.name for source in section.sources]))
+        bands = settings.near.bands if settings.near else 0
+        self.keys = self._stack.enter_context(
+            KeyFiles(
+                self.store.folder, exact=settings.exact, urls=settings.urls, bands=bands,
+                sketches=bool(bands and (settings.index or settings.against)),
+            )
+        )  # fmt: skip
+        self.lines = self._stack.enter_context(LineFiles(self.store.folder)) if settings.lines else None
+        self.tallies = [Tally() for _ in section.sources]
+
+    def __enter__(self) -> Gathered:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, cleaned: Cleaned) -> None:
+        """Append one chunk."""
+        self.store.add(
+            cleaned.source, cleaned.rows, row_count=cleaned.row_count, ids=cleaned.ids, columns=cleaned.columns
+        )
+        self.keys.add(**cleaned.keys)
+        if self.lines and cleaned.lines:
+            self.lines.add(*cleaned.lines)
+        self.tallies[cleaned.source].add(cleaned.tally)
+
+    def finish(self) -> None:
+        """Bring everything to the files; then it can be read."""
+        self.store.flush()
+        self.keys.finish()
+        if self.lines:
+            self.lines.finish()
+
+
+def gather(
+    recipe: Recipe,
+    section: Preprocess,
+    files: Sequence[Sequence[SourceFile]],
+    gathered: Gathered,
+    *,
+    console: Console,
+    records: int | None = None,
+) -> None:
+    """Read and clean the sources, at most about ``records`` of each; warn of every damaged file."""
+    total = sum(file.size for part in files for file in part)
+    workers = min(recipe.machine.worker_count, 1 + total // _BYTES_PER_WORKER) if records is None else 1
+    tallies = gathered.tallies
+    chunks = (
+        chunk
+        for index, source in enumerate(section.sources)
+        for chunk in cut_chunks(source, index, files[index], limit=section.max_record_bytes)
+        if records is None or tallies[index].records < records
+    )
+    check = ColumnCheck(section.sources)
+    treat = partial(clean_chunk, treatments_of(recipe, section), records)
+    with console.progress("preprocess", total=total, unit="B") as progress:
+        for cleaned in map_shards(treat, chunks, workers=workers):
+            check.see(cleaned.source, cleaned)
+            gathered.add(cleaned)
+            for file, detail in cleaned.damage:
+                console.warn(
+                    f"{section.sources[cleaned.source].name}: {file} is damaged ({detail}); what comes after is lost: "
+                    "fetch the file again"
+                )
+            progress.advance(cleaned.input_bytes)
+    check.end()
+    gathered.finish()

@@ -1,0 +1,199 @@
+"""The perplexity filter over a whole corpus: train where that is asked, score in worker processes, mark the tails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redwhale.core.console import Console
+from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
+from redwhale.core.tasks import map_shards
+from redwhale.corpus.fates import PERPLEXITY_HIGH, PERPLEXITY_LOW, SCORES, TRAIN
+from redwhale.corpus.perplexity.kenlm_model import KenlmModel
+from redwhale.corpus.perplexity.model import Model, train
+from redwhale.corpus.perplexity.percentiles import MIN_DOCUMENTS, Bounds, distribution, samples, thresholds
+from redwhale.corpus.sampling import BLOCK_DOCUMENTS, first_excess
+from redwhale.corpus.store import Store, StoredChunk, read_ids
+from redwhale.corpus.texts import Texts
+
+_MODEL_FOLDER = "perplexity-model"
+_FED = 3  # documents of this many times the sample are read to choose its parts from
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What the filter did: the scores kept of each source, and what is told of them in the statistics."""
+
+    limits: list[tuple[float, float]]
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _ScoreTask:
+    """A chunk to be scored, with which of its documents still stay: (documents,) bool."""
+
+    chunk: StoredChunk
+    stays: np.ndarray
+
+
+def filter_by_perplexity(
+    settings: Perplexity,
+    names: Sequence[str],
+    shares: Sequence[PerplexityShares | None],
+    store: Store,
+    fates: np.ndarray,
+    *,
+    reference: Sequence[Path],
+    files: tuple[Path, Path] | None,
+    workers: int,
+    console: Console,
+) -> Filtered:
+    """Score the documents of the sources that have ``shares``, and mark those outside them in ``fates``.
+
+    ``reference``: files to train on in place of the sources; ``files``: a KenLM file and its pieces in place of
+    training. Scores are left in the store's folder; documents that are not scored have nan.
+    """
+    scores = np.memmap(store.path(SCORES), np.float32, "w+", shape=(max(store.documents, 1),))
+    scores[:] = np.nan
+    told: dict[str, Any] = {"sources": {}}
+    judged: dict[int, PerplexityShares] = {}
+    for index, share in enumerate(shares):
+        documents = int(np.count_nonzero(fates[slice(*store.span(index))] == TRAIN))
+        if share is not None and documents >= MIN_DOCUMENTS:
+            judged[index] = share
+        elif share is not None:
+            told["sources"][names[index]] = {"why": f"only {documents} documents, fewer than {MIN_DOCUMENTS}"}
+    limits = [(float("-inf"), float("inf"))] * len(names)
+    if not judged:
+        return Filtered(limits, told)
+    folder = files[0] if files else store.folder / _MODEL_FOLDER
+    if files is None:
+        folder.mkdir()
+        sources = [(index, names[index]) for index in judged]
+        told["model"] = _train(settings, sources, store, fates, reference=reference, folder=folder)
+    score = partial(_score, folder, files[1] if files else None)
+    _score_all(score, store, fates, list(judged), scores, workers=workers, console=console)
+    for index, share in judged.items():
+        first, last = store.span(index)
+        bounds = thresholds(scores[first:last], share)
+        limits[index] = (bounds.low, bounds.high)
+        _mark(scores[first:last], bounds, fates[first:last])
+        told["sources"][names[index]] = _told(store, scores[first:last], bounds, first)
+    scores.flush()
+    return Filtered(limits, told)
+
+
+def _score_all(
+    score: Callable[[_ScoreTask], tuple[StoredChunk, np.ndarray]],
+    store: Store,
+    fates: np.ndarray,
+    sources: Sequence[int],
+    scores: np.ndarray,
+    *,
+    workers: int,
+    console: Console,
+) -> None:
+    """Write the scores of all documents of ``sources`` that still stay."""
+    tasks = (
+        _ScoreTask(chunk, fates[chunk.first : chunk.first + chunk.documents] == TRAIN)
+        for index in sources
+        for chunk in store.chunks[index]
+    )
+    total = sum(store.documents_of(index) for index in sources)
+    with console.progress("preprocess: perplexity", total=total, unit="documents") as progress:
+        for chunk, values in map_shards(score, tasks, workers=workers):
+            scores[chunk.first : chunk.first + chunk.documents] = values
+            progress.advance(chunk.documents)
+
+
+def _mark(scores: np.ndarray, bounds: Bounds, fates: np.ndarray) -> None:
+    stays = fates == TRAIN
+    fates[stays & (scores < bounds.low)] = PERPLEXITY_LOW
+    fates[stays & (scores > bounds.high)] = PERPLEXITY_HIGH
+
+
+def _told(store: Store, scores: np.ndarray, bounds: Bounds, first: int) -> dict[str, Any]:
+    told = {**distribution(scores), "kept": [_finite(bounds.low), _finite(bounds.high)]}
+    if bounds.why:
+        told["why"] = bounds.why
+    told["samples"] = {
+        name: read_ids(store.folder, np.array([first + place for place in places]))
+        for name, places in samples(scores).items()
+    }
+    return told
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
+
+
+def _train(
+    settings: Perplexity,
+    sources: Sequence[tuple[int, str]],
+    store: Store,
+    fates: np.ndarray,
+    *,
+    reference: Sequence[Path],
+    folder: Path,
+) -> dict[str, Any]:
+    """Train on the reference, or on the sources themselves in two folds."""
+    if reference:
+        size = sum(path.stat().st_size for path in reference)
+        return train(_reference_texts(reference), settings, folder, sizes={"reference": size}, folds=1)
+    sizes = {name: _kept_bytes(store, fates, index) for index, name in sources}
+    return train(_fed(settings, sources, store, fates), settings, folder, sizes=sizes, folds=2)
+
+
+def _reference_texts(paths: Sequence[Path]) -> Iterator[tuple[str, Texts]]:
+    """Yield the paragraphs of text files, those that are blocks between blank lines."""
+    for path in paths:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for blank, lines in groupby(file, key=lambda line: not line.strip()):
+                if not blank:
+                    yield "reference", Texts.of(["".join(lines)])
+
+
+def _kept_bytes(store: Store, fates: np.ndarray, index: int) -> int:
+    first, last = store.span(index)
+    return int(store.column("sizes")[first:last][fates[first:last] == TRAIN].sum(dtype=np.int64))
+
+
+def _fed(
+    settings: Perplexity, sources: Sequence[tuple[int, str]], store: Store, fates: np.ndarray
+) -> Iterator[tuple[str, Texts]]:
+    """Yield documents chosen at random, by hash, of several times the sample: a large corpus is not read whole."""
+    hashes, sizes = store.column("split"), store.column("sizes")
+    for index, name in sources:
+        first, last = store.span(index)
+        stays = fates[first:last] == TRAIN
+
+        bound = first_excess(partial(_stored, hashes[first:last], sizes[first:last], stays), _FED * settings.sample)
+        for chunk in store.chunks[index]:
+            part = slice(chunk.first, chunk.first + chunk.documents)
+            chosen = (fates[part] == TRAIN) & (hashes[part] <= np.uint64(bound))
+            if chosen.any():
+                yield name, chunk.texts(chosen)
+
+
+def _stored(hashes: np.ndarray, sizes: np.ndarray, stays: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(stays), BLOCK_DOCUMENTS):
+        part = slice(start, start + BLOCK_DOCUMENTS)
+        yield hashes[part][stays[part]], sizes[part][stays[part]]
+
+
+def _score(folder: Path, pieces: Path | None, task: _ScoreTask) -> tuple[StoredChunk, np.ndarray]:
+    values = np.full(task.chunk.documents, np.nan, dtype=np.float32)
+    if task.stays.any():
+        values[task.stays] = _model(folder, pieces).score(task.chunk.texts(task.stays))
+    return task.chunk, values
+
+
+@cache
+def _model(folder: Path, pieces: Path | None) -> Model | KenlmModel:
+    return Model.load(folder) if pieces is None else KenlmModel.load(folder, pieces)

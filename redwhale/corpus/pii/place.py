@@ -1,0 +1,44 @@
+"""The part of a postal address that tells one house or flat."""
+
+from __future__ import annotations
+
+import re
+
+from redwhale.corpus.pii.context import after, before
+
+_FLAT = (
+    r"(?:,? ?(?:지하 ?)?(?:[0-9]{1,4}동 ?[0-9]{1,4}호|[0-9]{1,2}층(?: ?[0-9]{1,4}호)?|지하 ?[0-9]층?|B?[0-9]{1,4}호))"
+)
+_STREET_NUMBER = r"(?:지하 ?)?[0-9]{1,5}(?:(?:-| ?의 ?)[0-9]{1,4})?"
+ADDRESS = re.compile(
+    r"(?<![0-9.,~-])(?:[0-9]{1,4}동 ?[0-9]{1,4}호|"
+    rf"(?P<number>(?:산 ?)?{_STREET_NUMBER}(?:번길 ?{_STREET_NUMBER})?(?:번지)?)(?P<flat>{_FLAT}{{0,3}}))(?![0-9.-])"
+)
+# 면 also ends verbs (좋아하면 아폴로 13).
+_DISTRICT = (
+    r"(?:특별시|광역시|자치시|자치도|[가-힣](?:시|군|구|읍|(?<![하이으려다라])면|도)|"
+    r"서울|부산|대구|인천|광주|대전|울산|세종)"
+)
+_ROAD_BEFORE = re.compile(rf"{_DISTRICT} [가-힣0-9]{{1,9}}(?:로|길)(?:[0-9]{{1,4}}(?:번|가|나|다)?길)? ?$")
+_NEIGHBOURHOOD_BEFORE = re.compile(rf"{_DISTRICT} (?:[가-힣]{{1,5}}(?:읍|면) )?[가-힣0-9]{{1,6}}(?:동|리|[0-9]가) $")
+_ENDS = re.compile(
+    r"$|[\s,)\]>'\"·;/]|\.(?![0-9])|\(|에|의|으로|로|이|입|은|는|을|를|과|와|번지|일대|일원|소재|호(?!선)"
+)
+_COUNTED = re.compile(
+    r" ?(?:명|개|년|월|일(?!원|대)|원|시간|미터|킬로|m|km|%|대|가지|위|차|회|곳|점|배|살|세대|분|억|만|천|여|가구|건)"
+)
+_NO_FLAT_AFTER = re.compile(r"기|선|실|봉|차|점|법")
+
+
+def is_address(found: re.Match[str]) -> bool:
+    """Accept a number after district and street or neighbourhood, and a flat written as 동 and 호."""
+    if before(found, 1) == "제":
+        return False
+    if not found["number"]:
+        return not _NO_FLAT_AFTER.match(after(found))
+    near = before(found)
+    if not near.rstrip().endswith(("로", "길", "동", "리", "가")):
+        return False
+    if not found["flat"] and (not _ENDS.match(after(found)) or _COUNTED.match(after(found))):
+        return False
+    return bool(_ROAD_BEFORE.search(near) or _NEIGHBOURHOOD_BEFORE.search(near))

@@ -1,0 +1,18 @@
+"""JSON files of any shape: records and texts by path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from redwhale.core.recipe.sources import Source
+from redwhale.corpus.read.json_path import parse_path, split_path, write_path
+from redwhale.corpus.read.json_stream import JsonStream
+from redwhale.corpus.read.pieces import Content, Piece
+
+
+def cut(content: Content, source: Source, *, limit: int) -> Iterator[Piece]:
+    """Cut a JSON file into the records that the source's paths name; what is read later is the path inside them."""
+    written = parse_path(source.records) if source.records else None
+    records, text = split_path(parse_path(source.text), written)
+    found = JsonStream(content.blocks, limit=limit).found([records])
+    return content.packed((value for _, value in found), text=write_path(text))

@@ -1,0 +1,246 @@
+"""The last pass: write each document where it belongs, in shards whose bytes depend on nothing but the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from redwhale.core.publish import atomic_file
+from redwhale.corpus.fates import FATES, HELD_OUT, REASONS, TRAIN, Details
+from redwhale.corpus.repeated import Repeated
+from redwhale.corpus.store import StoredChunk
+
+REJECT_CHARS = 2000
+_BLOCK = 1 << 20
+DOCUMENT_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("url", pa.string()),
+        ("licence", pa.string()),
+    ]
+)
+REJECT_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+REMOVALS = ("markup", "normalized", "lines", "masked", "cut", "repeated")
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Documents [first, last) of one source and the records rejected before each, with ``tail`` also after the last."""
+
+    folder: Path
+    source: str
+    language: str
+    number: int
+    chunks: tuple[StoredChunk, ...]
+    first: int
+    last: int
+    tail: bool
+    details: Details
+    repeated: Repeated
+
+
+@dataclass
+class Written:
+    """What one shard came to; of a source they add up. Documents, characters and bytes of ``train`` and ``held_out``.
+
+    ``rejected`` and ``rejected_bytes`` count records and the bytes read of them by reason, ``removed`` the bytes
+    that each step took from documents that stay, ``lengths`` those documents by their characters.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    train: Counter[str] = field(default_factory=Counter)
+    held_out: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    rejected_bytes: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)
+    bytes_in: int = 0
+    held_out_rows: list[pa.RecordBatch] = field(default_factory=list)
+
+    def add(self, other: Written) -> None:
+        """Add another shard of the same source, all but its rows."""
+        self.paths += other.paths
+        self.bytes_in += other.bytes_in
+        for name in ("train", "held_out", "rejected", "rejected_bytes", "removed", "lengths"):
+            getattr(self, name).update(getattr(other, name))
+
+
+def cut_shards(sizes: np.ndarray, *, limit: int) -> list[tuple[int, int]]:
+    """Cut documents of these sizes in bytes, in order, into runs [first, last) of at most ``limit`` each.
+
+    A document over the limit has a run of its own; no documents give one empty run. ``sizes`` may be a memory map.
+    """
+    cuts, first, size = [], 0, 0
+    for start in range(0, len(sizes), _BLOCK):
+        ends = np.cumsum(sizes[start : start + _BLOCK], dtype=np.int64)
+        place, taken = 0, 0
+        while (stop := int(np.searchsorted(ends, taken + limit - size, side="right"))) < len(ends):
+            last = start + max(stop, place + (first == start + place))
+            cuts.append((first, last))
+            first, size, place = last, 0, last - start
+            taken = int(ends[place - 1]) if place else 0
+        size += int(ends[-1]) - taken
+    return cuts if cuts and first == len(sizes) else [*cuts, (first, len(sizes))]
+
+
+def write_shard(task: ShardTask) -> Written:
+    """Write one shard of training documents and one of rejects; held-out rows are returned, they are few."""
+    written = Written()
+    with ExitStack() as stack:
+        train = _ParquetFile(task, "train", DOCUMENT_SCHEMA, stack)
+        rejects = _ParquetFile(task, "rejects", REJECT_SCHEMA, stack)
+        for chunk in task.chunks:
+            batch, fates, details = _decided(task, chunk)
+            written.bytes_in += _sum(batch, "bytes_in")
+            train.write(_documents(task, batch, fates == TRAIN, written.train, written))
+            held_out = _documents(task, batch, fates == HELD_OUT, written.held_out, written)
+            if held_out.num_rows:
+                written.held_out_rows.append(held_out)
+            rejects.write(_rejects(task, batch, fates, details, written))
+    written.paths = [*train.paths, *rejects.paths]
+    return written
+
+
+def write_held_out(folder: Path, source: str, rows: Iterable[pa.RecordBatch], *, limit: int) -> list[Path]:
+    """Write the held-out documents of a source, gathered from its shards, in files of at most ``limit`` bytes each."""
+    paths: list[Path] = []
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in rows:
+        for first, last in cut_shards(_byte_lengths(batch), limit=max(1, limit - size) if held else limit):
+            part = batch.slice(first, last - first)
+            bytes_of_part = int(_byte_lengths(part).sum())
+            if held and size + bytes_of_part > limit:
+                paths.append(_publish(folder, source, len(paths), held))
+                held, size = [], 0
+            held.append(part)
+            size += bytes_of_part
+    if held:
+        paths.append(_publish(folder, source, len(paths), held))
+    return paths
+
+
+def _publish(folder: Path, source: str, number: int, rows: list[pa.RecordBatch]) -> Path:
+    path = folder / "held_out" / f"{source}-{number:05d}.parquet"
+    with atomic_file(path) as temporary:
+        pq.write_table(pa.Table.from_batches(rows, DOCUMENT_SCHEMA), temporary, compression="zstd")
+    return path
+
+
+class _ParquetFile:
+    """A parquet shard, published when the stack ends; no rows, no file. One row group a chunk."""
+
+    def __init__(self, task: ShardTask, kind: str, schema: pa.Schema, stack: ExitStack) -> None:
+        self.paths: list[Path] = []
+        self._path = task.folder / kind / f"{task.source}-{task.number:05d}.parquet"
+        self._schema, self._stack = schema, stack
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        if self._writer is None:
+            temporary = self._stack.enter_context(atomic_file(self._path))
+            self._writer = self._stack.enter_context(pq.ParquetWriter(temporary, self._schema, compression="zstd"))
+            self.paths.append(self._path)
+        self._writer.write_batch(batch)
+
+
+def _decided(task: ShardTask, chunk: StoredChunk) -> tuple[pa.RecordBatch, np.ndarray, list[str]]:
+    """Return the task's rows of a chunk without repeated lines, their fates (-1: rejected before) and details."""
+    batch = chunk.read()
+    stays = batch.column("reason").is_null().to_numpy(zero_copy_only=False)
+    positions = chunk.first + np.cumsum(stays) - stays  # number of the first document at or after each row
+    mine = (positions >= task.first) & ((positions < task.last) | task.tail)
+    start, count = (int(np.argmax(mine)) if mine.any() else 0), int(np.count_nonzero(mine))
+    batch, stays = batch.slice(start, count), stays[start : start + count]
+    places = np.flatnonzero(stays)
+    fates = np.full(batch.num_rows, -1, dtype=np.int16)
+    details = [""] * batch.num_rows
+    removed = np.zeros(batch.num_rows, dtype=np.int32)
+    if len(places):
+        first = int(positions[start + places[0]])
+        fates[places] = np.memmap(task.details.scratch / FATES, dtype=np.uint8, mode="r")[first : first + len(places)]
+        batch = task.repeated.removed_from(batch, places, first, fates=fates, removed=removed)
+        for place, detail in zip(places.tolist(), task.details.of(fates[places], first), strict=True):
+            details[place] = detail
+    return batch.append_column("repeated", pa.array(removed)), fates, details
+
+
+def _documents(
+    task: ShardTask, batch: pa.RecordBatch, chosen: np.ndarray, size: Counter[str], written: Written
+) -> pa.RecordBatch:
+    rows = batch.filter(pa.array(chosen)) if not chosen.all() else batch
+    size["documents"] += rows.num_rows
+    lengths, counts = np.unique(pc.utf8_length(rows.column("text")).to_numpy(), return_counts=True)
+    written.lengths.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+    size["characters"] += int(lengths.astype(np.int64) @ counts)
+    size["bytes"] += int(_byte_lengths(rows).sum())
+    for name in REMOVALS:
+        written.removed[name] += _sum(rows, name)
+    constants = {"source": task.source, "language": task.language}
+    return _record_batch(rows, DOCUMENT_SCHEMA, constants)
+
+
+def _rejects(
+    task: ShardTask, batch: pa.RecordBatch, fate: np.ndarray, details: list[str], written: Written
+) -> pa.RecordBatch:
+    chosen = np.flatnonzero((fate != TRAIN) & (fate != HELD_OUT))
+    rows = batch.take(pa.array(chosen))
+    early = rows.column("reason").to_pylist(), rows.column("detail").to_pylist()
+    reasons = [early[0][i] or REASONS[int(fate[place])] for i, place in enumerate(chosen.tolist())]
+    words = [early[1][i] if early[0][i] else details[place] for i, place in enumerate(chosen.tolist())]
+    sizes = rows.column("bytes_in").to_pylist()
+    written.rejected.update(reasons)
+    for reason, size in zip(reasons, sizes, strict=True):
+        written.rejected_bytes[reason] += size
+    constants = {
+        "source": task.source,
+        "reason": pa.array(reasons, pa.string()),
+        "detail": pa.array(words, pa.string()),
+        "text": pc.utf8_slice_codeunits(rows.column("text"), 0, REJECT_CHARS),
+    }
+    return _record_batch(rows, REJECT_SCHEMA, constants)
+
+
+def _record_batch(rows: pa.RecordBatch, schema: pa.Schema, values: Mapping[str, object]) -> pa.RecordBatch:
+    columns = []
+    for name in schema.names:
+        value = values.get(name)
+        if value is None:
+            value = rows.column(name)
+        elif isinstance(value, str):
+            value = pa.repeat(pa.scalar(value, pa.string()), rows.num_rows)
+        columns.append(value)
+    return pa.record_batch(columns, schema=schema)
+
+
+def _sum(rows: pa.RecordBatch, name: str) -> int:
+    return pc.sum(rows.column(name)).as_py() or 0
+
+
+def _byte_lengths(rows: pa.RecordBatch) -> np.ndarray:
+    return pc.binary_length(rows.column("text")).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -1,0 +1,152 @@
+"""Measure the corpus step against its peers on the same input, one process, reading and writing included.
+
+    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--peer-python PYTHON] [--rows NAME …]
+
+DATA_DIR holds ko/*.jsonl.gz (and kobest/ for decontamination). The input is grown from it with edits, so that the
+share of duplicates stays what it is. One JSON line a row: megabytes (of text, UTF-8), CPU seconds (user and system,
+child processes included), MB/s of CPU, peak MiB of the largest process. A row ``start`` is the same command on a few
+records: interpreter, imports and compiled kernels from the cache; it is taken off the others in ``MB_per_cpu_s_net``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+SOURCES = ("webnews", "wiki", "law", "cppdocs", "reviews")
+OFF: dict[str, Any] = {
+    "deduplicate": {"exact": False, "near": None}, "perplexity": None, "decontaminate": None, "held_out": {"fraction": 0},
+}  # fmt: skip
+
+
+def main() -> None:
+    """Grow the input, run the rows asked for, print one JSON line each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--megabytes", type=int, default=400)
+    parser.add_argument("--peer-python", type=Path, help="Python with datatrove, datasketch and rensa")
+    parser.add_argument("--rows", nargs="*", default=["start", "clean", "near", "default"])
+    parser.add_argument("--workers", type=int, default=1)
+    asked = parser.parse_args()
+    out = asked.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    whole = grow(asked.data.resolve(), out / f"grown-{asked.megabytes}", asked.megabytes * 10**6)
+    few = grow(asked.data.resolve(), out / "grown-0", 10**5)
+    start = run_redwhale(out, few, asked.data.resolve(), "default", workers=asked.workers)
+    report("start", 0.1, start)
+    for row in asked.rows:
+        if row != "start":
+            report(row, whole_megabytes(whole), run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers),
+                   start=start)  # fmt: skip
+
+
+def grow(data: Path, folder: Path, size_bytes: int) -> Path:
+    """Write sources of ``size_bytes`` of text in all, in their own proportions; copies differ in a third of their words."""
+    if (folder / "done").is_file():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {name: [record["text"] for record in read_records(data / "ko" / f"{name}.jsonl.gz")] for name in SOURCES}
+    total = sum(len(text.encode()) for part in texts.values() for text in part)
+    for name, part in texts.items():
+        wanted = size_bytes * sum(len(text.encode()) for text in part) // total
+        with (folder / f"{name}.jsonl").open("wb") as file:
+            written = 0
+            for number, text in enumerate(copies(part, random.Random(name))):
+                file.write(orjson.dumps({"id": f"{name}-{number}", "text": text}) + b"\n")
+                written += len(text.encode())
+                if written >= wanted:
+                    break
+    (folder / "done").write_text("")
+    return folder
+
+
+def copies(texts: list[str], rng: random.Random) -> Iterator[str]:
+    """Yield the texts, then again and again with every third word, on average, taken from another text."""
+    yield from texts
+    while True:
+        for text in texts:
+            other = texts[rng.randrange(len(texts))].split(" ")
+            words = text.split(" ")
+            for place in range(len(words)):
+                if words[place] and rng.random() < 1 / 3:
+                    words[place] = other[rng.randrange(len(other))] or words[place]
+            yield " ".join(words)
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a gzipped JSON lines file."""
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            yield orjson.loads(line)
+
+
+def whole_megabytes(folder: Path) -> float:
+    """Return the megabytes of text in the sources of ``folder``."""
+    count = 0
+    for path in folder.glob("*.jsonl"):
+        with path.open("rb") as file:
+            count += sum(len(orjson.loads(line)["text"].encode()) for line in file)
+    return count / 1e6
+
+
+def section_of(row: str, data: Path) -> dict[str, Any]:
+    """Return the ``preprocess`` section of a row, but its sources."""
+    if row == "clean":
+        return OFF
+    if row == "near":
+        return {**OFF, "clean": "off", "filters": "off", "pii": {"action": "off"}, "deduplicate": {}}
+    if row == "decontaminate":
+        return {**OFF, "clean": "off", "filters": "off", "pii": {"action": "off"},
+                "decontaminate": {"benchmarks": [{"name": "kobest", "path": str(data / "kobest")}]}}  # fmt: skip
+    return {"perplexity": {}, "decontaminate": {"benchmarks": [{"name": "kobest", "path": str(data / "kobest")}]}}
+
+
+def run_redwhale(out: Path, folder: Path, data: Path, row: str, *, workers: int) -> dict[str, float]:
+    """Run ``redwhale preprocess`` in a process of its own and measure it."""
+    sources = [{"name": name, "language": "ko", "path": str(folder / f"{name}.jsonl")} for name in SOURCES]
+    recipe = {
+        "version": 1, "workdir": str(out / "run"), "machine": {"workers": workers},
+        "preprocess": {"sources": sources, **section_of(row, data)},
+    }  # fmt: skip
+    file = out / f"{row}.yaml"
+    file.write_text(json.dumps(recipe, ensure_ascii=False))
+    return measured([sys.executable, "-m", "redwhale", "preprocess", "-c", str(file), "--fresh", "-q"])
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run a command to its end; return wall and CPU seconds and the peak MiB of its largest process."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")
+    return {
+        "wall_s": time.perf_counter() - started,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_MiB": usage.ru_maxrss / 1024,
+    }
+
+
+def report(row: str, megabytes: float, figures: dict[str, float], *, start: dict[str, float] | None = None) -> None:
+    """Print one row."""
+    line: dict[str, Any] = {"row": row, "MB": round(megabytes, 1), **{k: round(v, 2) for k, v in figures.items()}}
+    line["MB_per_cpu_s"] = round(megabytes / figures["cpu_s"], 2)
+    if start:
+        line["MB_per_cpu_s_net"] = round(megabytes / (figures["cpu_s"] - start["cpu_s"]), 2)
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
