@@ -26,7 +26,8 @@ import orjson
 
 SOURCES = ("webnews", "wiki", "law", "cppdocs", "reviews")
 OFF: dict[str, Any] = {
-    "deduplicate": {"exact": False, "near": None}, "perplexity": None, "decontaminate": None, "held_out": {"fraction": 0},
+    "deduplicate": {"exact": False, "near": None}, "perplexity": None, "decontaminate": None,
+    "held_out": {"fraction": 0},
 }  # fmt: skip
 
 
@@ -48,12 +49,12 @@ def main() -> None:
     report("start", 0.1, start)
     for row in asked.rows:
         if row != "start":
-            report(row, whole_megabytes(whole), run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers),
-                   start=start)  # fmt: skip
+            figures = run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers)
+            report(row, whole_megabytes(whole), figures, start=start)
 
 
 def grow(data: Path, folder: Path, size_bytes: int) -> Path:
-    """Write sources of ``size_bytes`` of text in all, in their own proportions; copies differ in a third of their words."""
+    """Write sources of ``size_bytes`` of text in all, in their own proportions; copies differ in every third word."""
     if (folder / "done").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ preprocess:
   sources:
     - {name: stories, language: ko, path: ko.jsonl}
     - {name: docs, language: en, path: en.txt, filters: "off"}
-  filters: {max_repeated_ngrams: 1.0}
+  filters: {max_top_2_gram: null, max_top_3_gram: null, max_top_4_gram: null}
   held_out: {fraction: 10%}
   deduplicate: {near: null}
 tokenizer: {new_tokens: 40, min_count: 2, syllable_coverage: 0.9}

@@ -244,11 +244,16 @@ def _keys(texts: Texts, urls: list[str | None], treatment: Treatment) -> dict[st
     if settings.near:
         values = signatures(texts, settings.near)
         keys["bands"] = band_keys(values, settings.near)
-        if settings.index or settings.against:
+        if keeps_sketches(settings):
             keys["signatures"] = values
     if settings.urls:
         keys["urls"] = url_hashes(urls)
     return keys
+
+
+def keeps_sketches(settings: Deduplicate) -> bool:
+    """Tell whether similarity to an index may have to be estimated, now or later."""
+    return settings.near is not None and (settings.index or bool(settings.against))
 
 
 def _columns(texts: Texts, treatment: Treatment) -> dict[str, np.ndarray]:

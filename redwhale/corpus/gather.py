@@ -10,9 +10,10 @@ from types import TracebackType
 
 from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.tasks import map_shards
-from redwhale.corpus.chunk import Cleaned, Tally, Treatment, clean_chunk
+from redwhale.corpus.chunk import Cleaned, Tally, Treatment, clean_chunk, keeps_sketches
 from redwhale.corpus.dedup.keys import KeyFiles
 from redwhale.corpus.dedup.lines import LineFiles
 from redwhale.corpus.inputs import benchmark_path
@@ -33,7 +34,7 @@ def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
         Treatment(
             source=source,
             clean=source.clean or section.clean,
-            filters=source.filters or section.filters,
+            filters=_with_model(recipe, source.filters or section.filters),
             pii=section.pii,
             deduplicate=section.deduplicate,
             decontaminate=decontaminate,
@@ -42,6 +43,12 @@ def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
         )
         for source in section.sources
     )
+
+
+def _with_model(recipe: Recipe, filters: Filters) -> Filters:
+    """Return filters whose language model is found wherever a worker runs."""
+    model = filters.language_model
+    return filters if model is None else filters.model_copy(update={"language_model": str(recipe.path(model))})
 
 
 class Gathered:
@@ -55,7 +62,7 @@ class Gathered:
         self.keys = self._stack.enter_context(
             KeyFiles(
                 self.store.folder, exact=settings.exact, urls=settings.urls, bands=bands,
-                sketches=bool(bands and (settings.index or settings.against)),
+                sketches=keeps_sketches(settings),
             )
         )  # fmt: skip
         self.lines = self._stack.enter_context(LineFiles(self.store.folder)) if settings.lines else None
@@ -110,7 +117,7 @@ def gather(
     treat = partial(clean_chunk, treatments_of(recipe, section), records)
     with console.progress("preprocess", total=total, unit="B") as progress:
         for cleaned in map_shards(treat, chunks, workers=workers):
-            check.see(cleaned.source, cleaned)
+            check.see(cleaned.source, cleaned.seen)
             gathered.add(cleaned)
             for file, detail in cleaned.damage:
                 console.warn(

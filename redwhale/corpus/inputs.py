@@ -17,7 +17,8 @@ def inputs_of(recipe: Recipe, section: Preprocess) -> Iterator[Input]:
     """Yield every file that the step reads; raise exit code 2 where one is missing."""
     for index, source in enumerate(section.sources):
         for file in source_files(recipe, source, index):
-            yield Input(f"source:{source.name}/{file.name}", file.path)
+            if file.is_local:
+                yield Input(f"source:{source.name}/{file.name}", file.path)
     from redwhale.corpus.decontaminate.benchmarks import benchmark_files
 
     for benchmark in section.decontaminate.benchmarks if section.decontaminate else []:
@@ -30,11 +31,22 @@ def inputs_of(recipe: Recipe, section: Preprocess) -> Iterator[Input]:
     if perplexity and perplexity.model and perplexity.pieces:
         yield Input("perplexity model", recipe.path(perplexity.model))
         yield Input("perplexity pieces", recipe.path(perplexity.pieces))
-    models = {filters.language_model for filters in [section.filters, *(s.filters for s in section.sources)] if filters}
-    for model in sorted(model for model in models if model):
-        yield Input(f"language model:{Path(model).name}", recipe.path(model))
+    for model in language_models(recipe, section):
+        yield Input(f"language model:{model.name}", model)
     for name, folder in index_folders(recipe, section):
         yield Input(f"index:{name}", folder / "index.json")
+
+
+def remote_digests(recipe: Recipe, section: Preprocess) -> dict[str, str]:
+    """Return what stands for the content of each source file that is not on this machine, by name."""
+    from redwhale.corpus.read.remote import remote_digest
+
+    return {
+        f"{source.name}/{file.name}": remote_digest(file)
+        for index, source in enumerate(section.sources)
+        for file in source_files(recipe, source, index)
+        if not file.is_local
+    }
 
 
 def benchmark_path(recipe: Recipe, benchmark: Benchmark) -> Path | None:
@@ -60,6 +72,13 @@ def reference_files(recipe: Recipe, section: Preprocess) -> list[Path]:
             exit_code=USAGE,
         )
     return found
+
+
+def language_models(recipe: Recipe, section: Preprocess) -> list[Path]:
+    """Return the language models that filters name, each once, by place."""
+    all_filters = [section.filters, *(source.filters for source in section.sources)]
+    named = {filters.language_model for filters in all_filters if filters}
+    return sorted(recipe.path(model) for model in named if model)
 
 
 def index_folders(recipe: Recipe, section: Preprocess) -> list[tuple[str, Path]]:

@@ -26,8 +26,9 @@ from redwhale.corpus.dedup.clusters import INDEXED
 from redwhale.corpus.dedup.fates import Duplicates, size_histogram
 from redwhale.corpus.dedup.index import Index, index_settings, open_indices, write_index
 from redwhale.corpus.fates import REASONS
+from redwhale.corpus.filters.language import check_language_model
 from redwhale.corpus.gather import Gathered, gather, treatments_of
-from redwhale.corpus.inputs import index_folders, reference_files
+from redwhale.corpus.inputs import index_folders, language_models, reference_files
 from redwhale.corpus.perplexity.apply import Filtered, filter_by_perplexity
 from redwhale.corpus.read.sources import source_files
 from redwhale.corpus.statistics import corpus_statistics, source_statistics
@@ -42,6 +43,8 @@ def make_corpus(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write the corpus below ``folder``; return its files and statistics. ``records``: about so many of each source."""
     files = [source_files(recipe, source, index) for index, source in enumerate(section.sources)]
+    for model in language_models(recipe, section):
+        check_language_model(str(model))
     settings = index_settings(section.deduplicate)
     against = open_indices(index_folders(recipe, section), settings=settings, own=folder / INDEX_FOLDER)
     workers = recipe.machine.worker_count if records is None else 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from redwhale.core.recipe.deduplicate import RepeatedLines
+from redwhale.core.recipe.deduplicate import LineDuplicates
 from redwhale.corpus.clean.edges import remove_edge_lines
 from redwhale.corpus.dedup.lines import remove_lines, repeated_units
 from redwhale.corpus.fates import HELD_OUT, REPEATED_LINES, TRAIN
@@ -25,7 +25,7 @@ class Repeated:
 
     scratch: Path
     edges: np.ndarray
-    lines: RepeatedLines | None
+    lines: LineDuplicates | None
     min_chars: int
 
     def removed_from(

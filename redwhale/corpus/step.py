@@ -17,7 +17,7 @@ from redwhale.core.publish import TEMPORARY_PREFIX, make_folder, write_json
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
-from redwhale.corpus.inputs import inputs_of
+from redwhale.corpus.inputs import inputs_of, remote_digests
 from redwhale.corpus.reader import STATISTICS_NAME, STEP
 from redwhale.corpus.waterfall import TITLE, waterfall
 
@@ -41,10 +41,17 @@ def plan(recipe: Recipe) -> Plan:
         command=recipe.command("preprocess"),
         folder=recipe.corpus_folder,
         inputs=() if section.existing else tuple(inputs_of(recipe, section)),
-        fields={**section.model_dump(mode="json", exclude=_PLACES), "seed": recipe.seed},
+        fields=_fields(recipe, section),
         algorithm=ALGORITHM,
         gates=partial(_gates, section),
     )
+
+
+def _fields(recipe: Recipe, section: Preprocess) -> dict[str, Any]:
+    """Return the fields that change the output, and the digests of what is not on this machine."""
+    remote = {} if section.existing else remote_digests(recipe, section)
+    fields = {**section.model_dump(mode="json", exclude=_PLACES), "seed": recipe.seed}
+    return {**fields, "remote_sources": remote} if remote else fields
 
 
 def _gates(section: Preprocess, counts: dict[str, Any]) -> list[GateRecord]:

@@ -31,21 +31,12 @@ class NearDuplicates(Section):
     @model_validator(mode="before")
     @classmethod
     def _sizes(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            data = dict(data)
-            if "shingle_chars" in data and "size" not in data:
-                data["size"] = data.pop("shingle_chars")
-            if data.get("shingles") == "eojeols":
-                data.setdefault("size", _DEFAULT_EOJEOLS)
+        if isinstance(data, dict) and data.get("shingles") == "eojeols":
+            return {"size": _DEFAULT_EOJEOLS, **data}
         return data
 
-    @property
-    def shingle_chars(self) -> int:
-        """Return ``size`` by its former name."""
-        return self.size
 
-
-class RepeatedLines(Section):
+class LineDuplicates(Section):
     """Lines or paragraphs that occur before, anywhere in the corpus; the first occurrence stays."""
 
     unit: Literal["line", "paragraph"] = "line"
@@ -66,7 +57,7 @@ class Deduplicate(Section):
     """Remove documents whose address (the source's `url`) is that of an earlier one."""
     near: NearDuplicates | None = NearDuplicates()
     """Remove near-duplicates; `null` turns it off."""
-    lines: RepeatedLines | None = None
+    lines: LineDuplicates | None = None
     """Remove repeated lines; they are part of what a statute, a licence or a table means, so off by default."""
     index: bool = False
     """Keep the hashes of all documents in the corpus folder (`index/`), for later corpora to be compared with."""

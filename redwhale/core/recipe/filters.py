@@ -141,9 +141,6 @@ class Filters(Section):
     max_adverts: Ratio | None = 4.0
     """The same of loan, drug and sales offers."""
 
-    max_repeated_ngrams: Fraction | None = 0.4
-    """Highest share of characters covered by the most frequent eojeol 3-gram that occurs three times or more."""
-
     @model_validator(mode="after")
     def _stop_words_are_morphemes(self) -> Filters:
         if self.min_stop_words is not None and self.words != "kiwi":

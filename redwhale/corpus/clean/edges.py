@@ -22,10 +22,18 @@ def edge_line_hashes(texts: Texts) -> np.ndarray:
     0 stands for a line that cannot be boilerplate: too short, too long, without letters, a heading, a rule, a
     fence, the number of an article; for a line that has its hash further left; for all of a text under four lines.
     """
+    hashes, _ = _edges(texts)
+    for later in range(1, 2 * EDGE_LINES):
+        hashes[(hashes[:, :later] == hashes[:, later : later + 1]).any(axis=1), later] = 0
+    return hashes
+
+
+def _edges(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hashes of edge lines, (n, 6) uint64, and where each begins and ends in ``data``, (n, 6, 2) int64."""
     hashes = np.zeros((len(texts), 2 * EDGE_LINES), dtype=np.uint64)
     spans = np.zeros((len(texts), 2 * EDGE_LINES, 2), dtype=np.int64)
     _hash_edges(texts.data, texts.offsets, hashes, spans)
-    return hashes
+    return hashes, spans
 
 
 def frequent_lines(hashes: np.ndarray, counts: np.ndarray, documents: int, options: RepeatedLines) -> np.ndarray:
@@ -39,9 +47,7 @@ def frequent_lines(hashes: np.ndarray, counts: np.ndarray, documents: int, optio
 
 def remove_edge_lines(texts: Texts, frequent: np.ndarray) -> Texts:
     """Return texts without the lines at their edges whose hashes are in ``frequent``, and without blank lines there."""
-    hashes = np.zeros((len(texts), 2 * EDGE_LINES), dtype=np.uint64)
-    spans = np.zeros((len(texts), 2 * EDGE_LINES, 2), dtype=np.int64)
-    _hash_edges(texts.data, texts.offsets, hashes, spans)
+    hashes, spans = _edges(texts)
     chosen = np.isin(hashes, frequent) & (hashes != 0)
     cut = [(int(start), int(stop)) for start, stop in spans[chosen]]
     return tidy(splice(texts, cut, [b""] * len(cut)), chosen.any(axis=1))
@@ -73,9 +79,6 @@ def _hash_edges(data, offsets, hashes, spans):  # type: ignore[no-untyped-def]
         for k in range(2 * EDGE_LINES):
             if spans[text, k, 1]:
                 hashes[text, k] = _line_hash(data[spans[text, k, 0] : spans[text, k, 1]])
-            for other in range(k):
-                if hashes[text, other] == hashes[text, k]:
-                    hashes[text, k] = 0
 
 
 @njit(cache=True, nogil=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
-from redwhale.corpus.clean.markup import segments
-from redwhale.corpus.clean.menus import menu_kind, settle_menus
+from redwhale.corpus.clean.menus import menu_kind
 
 LONGEST_LINE = 160
 TAIL_CHARS = 160
@@ -137,24 +135,3 @@ def tail_start(line: str) -> int:
             break
         end = start + found.start()
     return end
-
-
-def clean_lines(text: str) -> tuple[str, Counter[str]]:
-    """Remove boilerplate lines outside code; return the text and the characters removed by kind."""
-    removed: Counter[str] = Counter()
-    parts = [part if is_code else _clean_prose(part, removed) for is_code, part in segments(text)]
-    return "".join(parts), removed
-
-
-def _clean_prose(text: str, removed: Counter[str]) -> str:
-    lines = text.split("\n")
-    judged = [judge_line(line) for line in lines]
-    kinds = [kind for kind, _ in judged]
-    settle_menus(lines, kinds)
-    kept = []
-    for line, kind, (_, start) in zip(lines, kinds, judged, strict=True):
-        if kind:
-            removed[kind] += len(line) - start
-        if not kind or start:
-            kept.append(line[:start] if kind else line)
-    return "\n".join(kept)

@@ -85,18 +85,6 @@ def _words(parts: list[str]) -> list[str] | None:
     return words
 
 
-def settle_menus(lines: list[str], kinds: list[str]) -> None:
-    """Turn ``weak`` lines into ``menu`` within a long enough run with a menu line in it, else keep them."""
-    run: list[int] = []
-    for index in range(len(lines) + 1):
-        kind = kinds[index] if index < len(lines) else ""
-        if kind in IN_MENU:
-            run.append(index)
-        elif index == len(lines) or lines[index].strip():
-            settle_run(kinds, run)
-            run = []
-
-
 def settle_run(kinds: list[str], run: list[int]) -> None:
     """Settle the ``weak`` among lines that stand together, blank lines apart."""
     is_menu = len(run) >= _MENU_RUN and any(kinds[i] != "weak" for i in run)

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from redwhale.corpus.clean.characters import (
+    CARE,
     COMPOSE,
     FILLED,
     REWRITE,
@@ -25,9 +26,9 @@ from redwhale.corpus.clean.splice import splice
 from redwhale.corpus.clean.tidy import tidy
 from redwhale.corpus.texts import Texts
 
-_NEWLINE = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _JOINED = "[\u0600-\u0dff\u203c\u2049\u20e3\u2139\u2190-\u2bff\u3030\u303d\u3297-\u3299\ufe0f\U0001f000-\U0001faff]"
 _JOINER = re.compile(f"(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
+_FEWEST_MARKS = 32
 _HALF_WIDTH = re.compile("[\uff61-\uff9f\uffa1-\uffdc]")
 
 
@@ -46,9 +47,8 @@ def normalize_texts(texts: Texts) -> Texts:
         texts = rewrite(texts, rare, character_classes())
         flags[rare] = flags_of(texts, of=rare)[rare]
     lines = lines_to_compose(texts, flags & COMPOSE != 0)
-    texts = splice(
-        texts, lines, [_compose(texts.data[start:stop].tobytes().decode()).encode() for start, stop in lines]
-    )
+    composed = [_compose(texts.data[start:stop].tobytes().decode()).encode() for start, stop in lines]
+    texts = splice(texts, lines, composed)
     return tidy(texts, flags & (UNTIDY | COMPOSE) != 0)
 
 
@@ -62,16 +62,29 @@ def normalize(text: str) -> str:
     return normalize_texts(Texts.of([text])).string(0)
 
 
-def unify_newlines(text: str) -> str:
-    """Return ``text`` with every kind of line end as ``\\n``."""
-    return _NEWLINE.sub("\n", text)
-
-
 def _compose(text: str) -> str:
     """Widen, compose and take out joiners that join nothing; none of it crosses a line end."""
-    text = unicodedata.normalize("NFC", _HALF_WIDTH.sub(_widen, text))
+    text = _nfc(_HALF_WIDTH.sub(_widen, text))
     text, joiners = _JOINER.subn("", text)
-    return compose_jamo(unicodedata.normalize("NFC", text) if joiners else text)
+    return compose_jamo(_nfc(text) if joiners else text)
+
+
+def _nfc(text: str) -> str:
+    """Return the composed form in linear time: ``unicodedata`` sorts combining marks by insertion."""
+    return unicodedata.normalize("NFC", _many_marks().sub(_in_order, text))
+
+
+def _in_order(marks: re.Match[str]) -> str:
+    parts = (part for mark in marks[0] for part in unicodedata.normalize("NFD", mark))
+    return "".join(sorted(parts, key=unicodedata.combining))
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    """Return a pattern of combining marks in a run so long that their order takes time."""
+    codes = np.flatnonzero(character_classes() & CARE).tolist()
+    marks = "".join(re.escape(chr(code)) for code in codes if unicodedata.combining(chr(code)))
+    return re.compile(f"[{marks}]{{{_FEWEST_MARKS},}}")
 
 
 def _widen(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from numba import njit
 
-from redwhale.core.recipe.deduplicate import RepeatedLines
+from redwhale.core.recipe.deduplicate import LineDuplicates
 from redwhale.corpus.dedup.clusters import KEPT
 from redwhale.corpus.dedup.fates import Duplicates
 from redwhale.corpus.dedup.keys import MEMORY_BYTES, KeyFile, Origin, sorted_partitions
@@ -23,7 +23,7 @@ _NEWLINE = 0x0A
 _ENDS, _BITS = "line-ends.u64", "repeated-lines.bits"
 
 
-def line_hashes(texts: Texts, lines: RepeatedLines) -> tuple[np.ndarray, np.ndarray]:
+def line_hashes(texts: Texts, lines: LineDuplicates) -> tuple[np.ndarray, np.ndarray]:
     """Return the hash of each unit without white space, (m,) uint64, and the units of each text, (n,) uint32.
 
     A unit is a line or a paragraph (up to a blank line) of at least ``min_chars`` characters without white space;
@@ -35,7 +35,7 @@ def line_hashes(texts: Texts, lines: RepeatedLines) -> tuple[np.ndarray, np.ndar
     return hashes[:found], counts
 
 
-def remove_lines(texts: Texts, repeated: np.ndarray, lines: RepeatedLines) -> Texts:
+def remove_lines(texts: Texts, repeated: np.ndarray, lines: LineDuplicates) -> Texts:
     """Return the texts without the units marked in ``repeated`` (m,) bool, one per hash of ``line_hashes``.
 
     Empty lines at the end of a text that lost a unit go as well.

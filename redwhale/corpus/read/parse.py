@@ -8,7 +8,7 @@ from typing import Protocol
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read import aihub, columns, csv_rows, html_pages, jsonl, kowiki, namuwiki, nikl, txt
-from redwhale.corpus.read.collect import Collector, Records
+from redwhale.corpus.read.collect import Collector, Records, Seen
 from redwhale.corpus.read.columns import missing_column
 from redwhale.corpus.read.json_path import parse_path
 from redwhale.corpus.read.pieces import Chunk, Piece
@@ -56,9 +56,9 @@ class ColumnCheck:
         self._objects = 0
         self._other_columns: tuple[str, ...] = ()
 
-    def see(self, source: int, records: Records) -> None:
-        """Take in one chunk of the source with this number; chunks come in their order."""
-        for seen in records.seen:
+    def see(self, source: int, files: Sequence[Seen]) -> None:
+        """Take in what one chunk of the source with this number has seen; chunks come in their order."""
+        for seen in files:
             if self._file != (source, seen.file):
                 self.end()
                 self._file = (source, seen.file)

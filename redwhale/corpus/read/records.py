@@ -4,50 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from redwhale.corpus.read.encodings import is_cp949
 from redwhale.corpus.read.streams import Fault
-
-_ID = "id"
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """A record's text or its Fault; ``columns`` are the keys of a JSON object that lacks the text column."""
-
-    text: str | Fault
-    id: Any = None
-    columns: tuple[str, ...] = ()
-    has_column: bool = False
-
-
-def parse_json(line: bytes, text_column: str) -> Parsed:
-    """Parse one JSON line; duplicate keys: the last one counts; NaN and control characters are let through."""
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        value = parse_leniently(line)
-    if isinstance(value, Fault):
-        return Parsed(value)
-    if not isinstance(value, dict):
-        return Parsed(Fault("not_an_object", f"a JSON {kind_of(value)}"))
-    identifier = value.get(_ID)
-    if text_column not in value:
-        keys = tuple(str(key) for key in value)
-        return Parsed(Fault("no_text", f"no key {text_column!r}"), identifier, keys)
-    return Parsed(checked(value[text_column]), identifier, has_column=True)
-
-
-def parse_text(payload: bytes | None) -> Parsed:
-    """Decode one text; None (a null column) is no text."""
-    if payload is None:
-        return Parsed(Fault("no_text", "null"))
-    decoded = decode(payload)
-    return Parsed(decoded if isinstance(decoded, Fault) else checked(decoded))
 
 
 def checked(value: Any) -> str | Fault:

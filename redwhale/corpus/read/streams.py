@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import zstandard
@@ -43,14 +42,6 @@ class Fault:
 
 class DamagedStreamError(Exception):
     """A compressed file ends too early or fails its check; what came before is good."""
-
-
-def blocks(path: Path, compression: str, position: Position) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a file; raise DamagedStreamError after the last good ones."""
-    with path.open("rb") as raw:
-        for chunk in raw_blocks(raw, compression):
-            position.done = raw.tell()
-            yield chunk
 
 
 def raw_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
@@ -134,66 +125,3 @@ def _rest(raw: BinaryIO, stream: Any, *, end: int, handed_out: int, piece_bytes:
                 handed_out = max(0, handed_out - len(chunk))
         except _DAMAGE:
             return
-
-
-def lines(path: Path, compression: str, position: Position, *, limit: int) -> Iterator[bytes | Fault]:
-    """Yield each line without its end; a line over ``limit`` bytes or cut by damage is a Fault.
-
-    Never holds more than ``limit`` bytes and one block. A byte order mark at the beginning goes.
-    """
-    held: list[bytes] = []
-    size, first = 0, True
-    try:
-        for block in blocks(path, compression, position):
-            if first:
-                block, first = block.removeprefix(_BOM), False
-            start = 0
-            while (end := block.find(b"\n", start)) >= 0:
-                yield _line(held, size, block[start:end], limit)
-                held, size, start = [], 0, end + 1
-            size += len(block) - start
-            if size <= limit:
-                held.append(block[start:])
-            elif len(held) != 1 or len(held[0]) > EXCERPT_BYTES:
-                held = [b"".join([*held, block[start : start + EXCERPT_BYTES]])[:EXCERPT_BYTES]]
-    except DamagedStreamError as damage:
-        yield Fault("truncated_file", str(damage), b"".join(held)[:EXCERPT_BYTES], size)
-        return
-    if size:
-        yield _line(held, size, b"", limit)
-
-
-def _line(held: list[bytes], size: int, last: bytes, limit: int) -> bytes | Fault:
-    size += len(last)
-    if size > limit:
-        excerpt = b"".join([*held, last[:EXCERPT_BYTES]])[:EXCERPT_BYTES]
-        return Fault("too_large", f"{size} bytes, most {limit}", excerpt, size)
-    line = b"".join([*held, last]) if held else last
-    return line.removesuffix(b"\r")
-
-
-def documents(path: Path, compression: str, position: Position, *, limit: int, unit: str) -> Iterator[bytes | Fault]:
-    """Yield the documents of a txt file: each ``line``, ``paragraph`` between blank lines, or the ``file``."""
-    source = lines(path, compression, position, limit=limit)
-    if unit == "line":
-        yield from (line for line in source if isinstance(line, Fault) or line.strip())
-        return
-    held: list[bytes] = []
-    size = 0
-    fault: Fault | None = None
-    for line in source:
-        if isinstance(line, Fault):
-            fault = fault or Fault(line.reason, line.detail, b"\n".join([*held, line.excerpt]), size + line.size)
-            held = []
-        elif line.strip() or unit == "file":
-            size += len(line) + 1
-            if fault is None and size > limit:
-                fault = Fault("too_large", f"more than {limit} bytes", b"\n".join(held)[:EXCERPT_BYTES], size)
-                held = []
-            if fault is None:
-                held.append(line)
-        elif held or fault:
-            yield fault or b"\n".join(held)
-            held, size, fault = [], 0, None
-    if fault or b"".join(held).strip():
-        yield fault or b"\n".join(held)

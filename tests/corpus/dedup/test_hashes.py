@@ -116,6 +116,5 @@ def test_band_keys_depend_on_every_row_of_their_band_and_on_no_other() -> None:
     assert (swapped[0] != keys[0]).tolist() == [True, False, False]
 
 
-def test_the_former_name_of_size_is_read_and_eojeols_have_their_own_size() -> None:
-    assert NearDuplicates.model_validate({"shingle_chars": 9}).size == 9
+def test_eojeols_have_a_size_of_their_own() -> None:
     assert NearDuplicates(shingles="eojeols").size == 5 and NearDuplicates().size == 12

@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redwhale.core.recipe.deduplicate import RepeatedLines
+from redwhale.core.recipe.deduplicate import LineDuplicates
 from redwhale.corpus.dedup.clusters import EXACT, KEPT
 from redwhale.corpus.dedup.fates import Duplicates
 from redwhale.corpus.dedup.keys import Origin
 from redwhale.corpus.dedup.lines import LineFiles, line_hashes, remove_lines, repeated_units
 from redwhale.corpus.texts import Texts
 
-LINE, PARAGRAPH = RepeatedLines(unit="line", min_chars=5), RepeatedLines(unit="paragraph", min_chars=5)
+LINE, PARAGRAPH = LineDuplicates(unit="line", min_chars=5), LineDuplicates(unit="paragraph", min_chars=5)
 NOTICE = "무단 전재 및 재배포 금지"
 
 
 def clean(
     folder: Path,
     texts: list[str],
-    lines: RepeatedLines = LINE,
+    lines: LineDuplicates = LINE,
     *,
     fate: list[int] | None = None,
     origins: list[Origin] | None = None,
@@ -84,7 +84,7 @@ def test_preferred_sources_have_their_lines_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lines", [LINE, PARAGRAPH])
 @given(texts=st.lists(st.text(st.sampled_from("가나a \n\u3000"), max_size=30), max_size=8))
-def test_without_repeats_texts_are_left_as_they_are(lines: RepeatedLines, texts: list[str]) -> None:
+def test_without_repeats_texts_are_left_as_they_are(lines: LineDuplicates, texts: list[str]) -> None:
     packed = Texts.of(texts)
     hashes, counts = line_hashes(packed, lines)
     assert counts.sum() == len(hashes) and (hashes != 0).all()

@@ -67,7 +67,7 @@ def read(folder: Path, path: str, *, limit: int = LIMIT, **fields: Any) -> Readi
     reading = Reading()
     for chunk in cut_chunks(source, 0, source_files(recipe, source, 0), limit=limit):
         records = pickle.loads(pickle.dumps(parse_chunk(pickle.loads(pickle.dumps(chunk)), source)))
-        check.see(0, records)
+        check.see(0, records.seen)
         reading.take(chunk, records)
     check.end()
     assert len(reading.texts) == len(reading.rows) == len(reading.ids) == len(reading.files) == len(reading.urls)
