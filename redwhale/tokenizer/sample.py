@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.corpus.pii.kinds import PLACEHOLDERS
 from redwhale.corpus.reader import CorpusSource, iterate_texts
 from redwhale.tokenizer.base import SENTENCEPIECE, BaseTokenizer
 from redwhale.tokenizer.hangul import HANGUL, SPACE, has_hangul
@@ -18,6 +19,9 @@ SEGMENTS = 64
 """Parts are also no longer than a source's share divided by this (but 64 characters)."""
 WORD_CHARACTERS = 128
 """Longer runs without white space are counted in parts of this length."""
+
+# What stands for masked personal data is no language: its words must not become tokens.
+_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def read_sample(sources: list[CorpusSource], base: BaseTokenizer, *, sample_byte
         texts = (text for batch in iterate_texts(source.train_files) for text in batch)
         part = _SpreadPart(share, source.text_bytes)
         for text, begins in part.take(texts):
-            counter(text, begins, words)
+            counter(_PLACEHOLDER.sub("\n", text), begins, words)
         taken[source.name] = part.taken_bytes
     return Sample(words, text_bytes=sum(taken.values()), sources=taken)
 

@@ -17,7 +17,7 @@ from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
 from redwhale.tokenizer.reader import refuse_other_base
 
 STEP = "train-tokenizer"
-ALGORITHM = 1
+ALGORITHM = 2
 HELD_OUT_DOCUMENTS = 500
 """Most held-out documents per source that the tokenizer is checked and measured on."""
 

@@ -41,6 +41,14 @@ def test_byte_level_words_are_eojeols_without_dummy_prefix(tmp_path: Path, byte_
     assert sample.words == Counter({"한국": 1, " 사람": 1, "한국,(한국)": 1})
 
 
+def test_what_stands_for_personal_data_is_not_learnt(
+    tmp_path: Path, spm_base: BaseTokenizer, byte_base: BaseTokenizer
+) -> None:
+    source = parquet_source(tmp_path, "a", ["연락은 [전화번호]로, 또는 [이메일]"])
+    assert read_sample([source], spm_base, sample_bytes=10**6).words == Counter({"▁연락은": 1, "로": 1, "▁또는": 1})
+    assert not any("전화" in word for word in read_sample([source], byte_base, sample_bytes=10**6).words)
+
+
 def test_the_sample_is_shared_by_size_over_korean_sources_only(tmp_path: Path, spm_base: BaseTokenizer) -> None:
     large = parquet_source(tmp_path, "large", [f"문서 {i} " + "가나 다라" * 20 for i in range(600)])
     small = parquet_source(tmp_path, "small", [f"문서 {i} " + "마바 사아" * 20 for i in range(200)])

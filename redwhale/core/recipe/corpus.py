@@ -42,7 +42,7 @@ class Preprocess(Section):
     clean: Clean = Clean()
     """What is removed from each text."""
     filters: FilterChoice = Filters()
-    """A preset name (`redwhale-web`, `off`) or a mapping of changes to `redwhale-web`."""
+    """A preset name (`redwhale-web`, `fineweb2-ko`, `books`, `forum`, `law`, `off`), or a mapping: `preset` and changes."""
     pii: Pii = Pii()
     """Masking of personal data."""
     deduplicate: Deduplicate = Deduplicate()
@@ -53,7 +53,7 @@ class Preprocess(Section):
     """Benchmarks to keep out of the corpus: `[kobest]`, or a mapping; unset: none."""
     held_out: HeldOut = HeldOut()
     """Held-out share of each source."""
-    max_record_bytes: Bytes = 64 * 2**20
+    max_record_bytes: Bytes = 16 * 2**20
     """Longest record read; longer ones are rejected as `too_large`."""
     shard_bytes: Bytes = 256 * 2**20
     """Text bytes per output shard."""

@@ -76,7 +76,7 @@ def test_a_page_is_cleaned_as_a_whole() -> None:
 
 
 def test_mojibake_is_counted_in_the_raw_text() -> None:
-    cleaned = checked(["안녕".encode().decode("latin-1") + " \ufffd", "글 쓴다"], Clean())
+    cleaned = checked(["오늘".encode().decode("latin-1") + " \ufffd", "글 쓴다"], Clean())
     assert cleaned.mojibake_chars.tolist() == [7, 0]
     assert cleaned.raw_visible_chars.tolist() == [7, 3]
 
