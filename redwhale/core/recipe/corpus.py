@@ -42,7 +42,7 @@ class Preprocess(Section):
     clean: Clean = Clean()
     """What is removed from each text."""
     filters: FilterChoice = Filters()
-    """A preset name (`redwhale-web`, `fineweb2-ko`, `books`, `forum`, `law`, `off`), or a mapping: `preset` and changes."""
+    """A preset name (`redwhale-web`, `fineweb2-ko`, `books`, `forum`, `law`, `off`), or `preset` with changes."""
     pii: Pii = Pii()
     """Masking of personal data."""
     deduplicate: Deduplicate = Deduplicate()

@@ -62,9 +62,14 @@ def _judged(texts: Texts, raw: bytes) -> tuple[list[_Line], list[str]]:
     spans = hinted_lines(texts)
     of = np.searchsorted(texts.offsets, [start for start, _ in spans], side="right") - 1
     lines, kinds = [], []
+    known: dict[bytes, tuple[str, str, int]] = {}  # menus come again and again
     for (start, stop), text in zip(spans, of.tolist(), strict=True):
-        said = raw[start:stop].decode()
-        kind, cut = judge_line(said)
+        line = raw[start:stop]
+        judged = known.get(line)
+        if judged is None:
+            said = line.decode()
+            judged = known[line] = (said, *judge_line(said))
+        said, kind, cut = judged
         if kind:
             lines.append(_Line(start, stop, text, said, cut))
             kinds.append(kind)
