@@ -228,3 +228,19 @@ def test_the_waterfall_shows_every_source_or_all_together() -> None:
     assert ["- min_chars", 1, 1, 2] in lines and ["kept", "50.0%", "50.0%", "50.0%"] in lines
     columns, lines = waterfall(corpus_statistics([source] * 12))
     assert columns == ["", "all"] and ["records in", 36] in lines
+
+
+def test_a_remote_source_is_known_by_what_its_store_says_of_it(tmp_path: Path) -> None:
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    lines = b"".join(json.dumps({"text": article(n)}).encode() + b"\n" for n in range(5))
+    files.pipe("/redwhale-making/a.jsonl", lines)
+    recipe = make_recipe(tmp_path, [{"name": "s", "path": "memory://redwhale-making/*.jsonl"}], **NOTHING_HELD_OUT)
+    manifest = run(recipe)
+    assert manifest.counts["train_documents"] == 5 and list(manifest.fields["remote_sources"]) == ["s/a.jsonl"]
+    assert run(recipe) == manifest
+    files.pipe("/redwhale-making/a.jsonl", lines[:-1] + b" \n")
+    with pytest.raises(RedwhaleError, match="remote_sources"):
+        run(recipe)
+    files.rm("/redwhale-making", recursive=True)
