@@ -63,3 +63,8 @@ def test_each_line_of_a_text_is_counted_once() -> None:
     row = edge_line_hashes(Texts.of(["가나다라\n마바사아\n가나다라\n자차카타", "가나다라\n마바사아\n가나다라"]))
     assert row.shape == (2, 6) and np.count_nonzero(row[0]) == 3 and not row[1].any()
     assert row[0, 0] == edge_line_hashes(Texts.of([" 가나다라\t\n나\n다\n라"]))[0, 0]
+
+
+def test_a_line_at_both_ends_goes_twice() -> None:
+    texts = Texts.of([f"{HEADER}\n하나 {n}\n둘 {n}\n셋 {n}\n넷 {n}\n{HEADER}" for n in range(40)])
+    assert remove_edge_lines(texts, frequent(texts, RepeatedLines())).string(7) == "하나 7\n둘 7\n셋 7\n넷 7"
