@@ -1,11 +1,12 @@
-"""Measure the corpus step against its peers on the same input, one process, reading and writing included.
+"""Measure the corpus step on grown real text, one process by default, reading and writing included.
 
-    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--peer-python PYTHON] [--rows NAME …]
+    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--workers 1] [--rows NAME …]
 
 DATA_DIR holds ko/*.jsonl.gz (and kobest/ for decontamination). The input is grown from it with edits, so that the
 share of duplicates stays what it is. One JSON line a row: megabytes (of text, UTF-8), CPU seconds (user and system,
 child processes included), MB/s of CPU, peak MiB of the largest process. A row ``start`` is the same command on a few
 records: interpreter, imports and compiled kernels from the cache; it is taken off the others in ``MB_per_cpu_s_net``.
+Peers: ``bench_dedup.py`` (near-duplicates) and ``compare_fineweb2.py`` (filters).
 """
 
 from __future__ import annotations
@@ -25,9 +26,17 @@ from typing import Any
 import orjson
 
 SOURCES = ("webnews", "wiki", "law", "cppdocs", "reviews")
+ROWS = ("clean", "near", "decontaminate", "default")
 OFF: dict[str, Any] = {
     "deduplicate": {"exact": False, "near": None}, "perplexity": None, "decontaminate": None,
     "held_out": {"fraction": 0},
+}  # fmt: skip
+RAW: dict[str, Any] = {
+    **OFF, "filters": "off", "pii": {"action": "off"},
+    "clean": {
+        **dict.fromkeys(("front_matter", "html", "kramdown", "escapes", "boilerplate"), "keep"),
+        "repeated_lines": {"action": "keep"},
+    },
 }  # fmt: skip
 
 
@@ -37,8 +46,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--megabytes", type=int, default=400)
-    parser.add_argument("--peer-python", type=Path, help="Python with datatrove, datasketch and rensa")
-    parser.add_argument("--rows", nargs="*", default=["start", "clean", "near", "default"])
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
     out = asked.out.resolve()
@@ -48,9 +56,8 @@ def main() -> None:
     start = run_redwhale(out, few, asked.data.resolve(), "default", workers=asked.workers)
     report("start", 0.1, start)
     for row in asked.rows:
-        if row != "start":
-            figures = run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers)
-            report(row, whole_megabytes(whole), figures, start=start)
+        figures = run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers)
+        report(row, whole_megabytes(whole), figures, start=start)
 
 
 def grow(data: Path, folder: Path, size_bytes: int) -> Path:
@@ -107,11 +114,9 @@ def section_of(row: str, data: Path) -> dict[str, Any]:
     if row == "clean":
         return OFF
     if row == "near":
-        return {**OFF, "clean": "off", "filters": "off", "pii": {"action": "off"}, "deduplicate": {}}
-    if row == "decontaminate":
-        return {**OFF, "clean": "off", "filters": "off", "pii": {"action": "off"},
-                "decontaminate": {"benchmarks": [{"name": "kobest", "path": str(data / "kobest")}]}}  # fmt: skip
-    return {"perplexity": {}, "decontaminate": {"benchmarks": [{"name": "kobest", "path": str(data / "kobest")}]}}
+        return {**RAW, "deduplicate": {}}
+    benchmarks = {"decontaminate": {"benchmarks": [{"name": "kobest", "path": str(data / "kobest")}]}}
+    return {**RAW, **benchmarks} if row == "decontaminate" else {"perplexity": {}, **benchmarks}
 
 
 def run_redwhale(out: Path, folder: Path, data: Path, row: str, *, workers: int) -> dict[str, float]:

@@ -24,7 +24,7 @@ def grams(text: str, size: int = 5) -> list[str]:
 
 
 def rensa(source: Path, out: Path) -> tuple[int, int]:
-    """Sign with its batch call, then its LSH; a document goes where an earlier one shares a band."""
+    """Sign document by document, then its LSH; a document goes where an earlier one shares a band."""
     import orjson
     from rensa import RMinHash, RMinHashLSH
 

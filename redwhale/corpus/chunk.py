@@ -19,7 +19,7 @@ from redwhale.core.recipe.pii import Pii
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.clean.clean import CleanTexts, clean_texts
 from redwhale.corpus.clean.code import code_mask
-from redwhale.corpus.clean.edges import edge_line_hashes
+from redwhale.corpus.clean.edges import EDGE_LINES, edge_line_hashes
 from redwhale.corpus.decontaminate.benchmarks import read_benchmark
 from redwhale.corpus.decontaminate.index import Index
 from redwhale.corpus.decontaminate.judge import REASON as CONTAMINATED
@@ -40,7 +40,8 @@ from redwhale.corpus.texts import Texts
 
 REJECT_CHARS = 2000
 REMOVED_BY_CLEANING = ("markup", "normalized", "lines")
-DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file", "zip_bomb", "bad_xml")
+DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file", "zip_bomb")
+EDGES = "edges"
 
 
 @dataclass(frozen=True)
@@ -257,10 +258,13 @@ def keeps_sketches(settings: Deduplicate) -> bool:
 
 
 def _columns(texts: Texts, treatment: Treatment) -> dict[str, np.ndarray]:
-    columns = {"split": split_hashes(texts, treatment.seed), "sizes": texts.sizes.astype(np.uint32)}
-    if treatment.clean.repeated_lines.action == "remove":
-        columns["edges"] = edge_line_hashes(texts)
-    return columns
+    """Return what the store keeps of each document; every source fills every column, which numbers run through."""
+    looks_for_edges = treatment.clean.repeated_lines.action == "remove"
+    return {
+        "split": split_hashes(texts, treatment.seed),
+        "sizes": texts.sizes.astype(np.uint32),
+        EDGES: edge_line_hashes(texts) if looks_for_edges else np.zeros((len(texts), 2 * EDGE_LINES), np.uint64),
+    }
 
 
 def _tally(records: Records, processed: Processed, stays: np.ndarray) -> Tally:

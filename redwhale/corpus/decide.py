@@ -9,6 +9,7 @@ import numpy as np
 from redwhale.core.recipe.cleaning import RepeatedLines
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.sources import HeldOut, Source
+from redwhale.corpus.chunk import EDGES
 from redwhale.corpus.clean.edges import EDGE_LINES, frequent_lines
 from redwhale.corpus.dedup.clusters import EXACT, KEPT
 from redwhale.corpus.dedup.fates import Duplicates
@@ -16,7 +17,7 @@ from redwhale.corpus.dedup.find import find_duplicates
 from redwhale.corpus.dedup.index import Index
 from redwhale.corpus.dedup.keys import MEMORY_BYTES, KeyFile, Origin, sorted_partitions
 from redwhale.corpus.fates import HELD_OUT, HELD_OUT_SURPLUS, SAMPLED_OUT, SCORES, SURVIVORS, TRAIN
-from redwhale.corpus.gather import EDGES, Gathered
+from redwhale.corpus.gather import Gathered
 from redwhale.corpus.repeated import Repeated
 from redwhale.corpus.sampling import sample_mask
 from redwhale.corpus.split import held_out_mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 
@@ -19,10 +20,10 @@ from redwhale.corpus.dedup.lines import LineFiles
 from redwhale.corpus.inputs import benchmark_path
 from redwhale.corpus.read.cut import cut_chunks
 from redwhale.corpus.read.parse import ColumnCheck
+from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.read.sources import SourceFile
 from redwhale.corpus.store import Store
 
-EDGES = "edges"
 _BYTES_PER_WORKER = 1 << 20
 
 
@@ -107,11 +108,14 @@ def gather(
     total = sum(file.size for part in files for file in part)
     workers = min(recipe.machine.worker_count, 1 + total // _BYTES_PER_WORKER) if records is None else 1
     tallies = gathered.tallies
+
+    def wanted(chunk: Chunk) -> bool:
+        return records is None or tallies[chunk.source].records < records
+
     chunks = (
         chunk
         for index, source in enumerate(section.sources)
-        for chunk in cut_chunks(source, index, files[index], limit=section.max_record_bytes)
-        if records is None or tallies[index].records < records
+        for chunk in takewhile(wanted, cut_chunks(source, index, files[index], limit=section.max_record_bytes))
     )
     check = ColumnCheck(section.sources)
     treat = partial(clean_chunk, treatments_of(recipe, section), records)

@@ -34,7 +34,8 @@ def inputs_of(recipe: Recipe, section: Preprocess) -> Iterator[Input]:
     for model in language_models(recipe, section):
         yield Input(f"language model:{model.name}", model)
     for name, folder in index_folders(recipe, section):
-        yield Input(f"index:{name}", folder / "index.json")
+        for path in sorted(folder.iterdir()) if folder.is_dir() else [folder / "index.json"]:
+            yield Input(f"index:{name}/{path.name}", path)
 
 
 def remote_digests(recipe: Recipe, section: Preprocess) -> dict[str, str]:

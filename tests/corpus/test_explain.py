@@ -10,6 +10,7 @@ import pytest
 from redwhale.core.errors import RedwhaleError
 from redwhale.corpus import step
 from redwhale.corpus.explain import explain, sampled
+from redwhale.corpus.read.cut import cut_chunks
 from tests.corpus.makers import QUIET, korean, make_recipe, run, write_jsonl
 
 LINES = [
@@ -65,3 +66,20 @@ def test_a_trial_counts_and_leaves_nothing(tmp_path: Path) -> None:
     statistics = step.try_out(recipe, 100, console=QUIET)
     assert statistics["total"]["records"] == 100
     assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+
+
+def test_a_trial_reads_no_further_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[int] = []
+
+    def counted(*arguments, **options):
+        for chunk in cut_chunks(*arguments, **options):
+            cut.append(chunk.source)
+            yield chunk
+
+    monkeypatch.setattr("redwhale.corpus.gather.cut_chunks", counted)
+    text = " ".join(korean(index) for index in range(400))
+    write_jsonl(tmp_path / "a.jsonl", [{"text": f"{index} {text}"} for index in range(400)])  # several chunks
+    write_jsonl(tmp_path / "b.jsonl", LINES)
+    recipe = make_recipe(tmp_path, [{"name": name, "path": f"{name}.jsonl"} for name in ("a", "b")])
+    assert step.try_out(recipe, 10, console=QUIET)["total"]["records"] == 10 + len(LINES)
+    assert cut == [0, 0, 1]  # the second shows that the first was enough

@@ -166,6 +166,20 @@ def test_headers_and_footers_of_a_source_go(tmp_path: Path) -> None:
     assert source["removed_bytes"]["repeated"] >= 40 * len(footer.encode())
 
 
+def test_a_source_that_keeps_its_headers_does_not_shift_those_of_others(tmp_path: Path) -> None:
+    footer = "이 글은 우리 동네 소식지에 실린 것입니다"
+    for name, start in (("a", 0), ("b", 2000)):
+        texts = ["\n".join([*map(article, (start + n, start + 900 + n)), korean(n), footer]) for n in range(40)]
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": text} for text in texts])
+    keeps = {"repeated_lines": {"action": "keep"}}
+    sources = [{"name": "a", "path": "a.jsonl", "clean": keeps}, {"name": "b", "path": "b.jsonl"}]
+    recipe = make_recipe(tmp_path, sources, deduplicate={"near": None}, **NOTHING_HELD_OUT)
+    run(recipe)
+    with_footer = [row["source"] for row in rows(recipe, "train") if footer in row["text"]]
+    assert with_footer == ["a"] * 40
+    assert [source["headers_and_footers"] for source in statistics_of(recipe)["sources"]] == [0, 1]
+
+
 def test_repeated_lines_go_corpus_wide_and_what_is_left_with_nothing_is_rejected(tmp_path: Path) -> None:
     line = korean(3) + korean(4)
     write_jsonl(tmp_path / "a.jsonl", [{"id": "first", "text": f"{article(1)}\n{line}"}])

@@ -26,7 +26,7 @@ def test_good_text_comes_through(tmp_path: Path, name: str) -> None:
     numbers = manifest.metrics["sources"][name]
     assert sum(numbers["rejected"].values()) <= HIGHEST[name] * numbers["in"]["records"], numbers["rejected"]
     assert manifest.counts["bad_records"] == 0
-    assert set(numbers["masked"]) <= {"phone", "email", "account"}
+    assert set(numbers["masked"]) <= {"phone", "email", "account", "ip"}
     texts = [row["text"] for kind in ("train", "held_out") for row in rows(recipe, kind)]
     if name == "law":
         with gzip.open(path, "rt", encoding="utf-8") as file:

@@ -64,3 +64,16 @@ def name_hash(name: np.ndarray) -> np.uint64:
         lower = byte | 0x20 if 0x41 <= byte <= 0x5A else byte
         value = (value ^ np.uint64(lower)) * np.uint64(1099511628211)
     return value
+
+
+@njit(cache=True, nogil=True)
+def place_of(keys: np.ndarray, key: int | np.uint64) -> int:
+    """Return the place of ``key`` among rising ``keys``, -1 where it is not among them."""
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(keys) and keys[low] == key else -1

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.corpus.clean.characters import decode, is_syllable, zero
+from redwhale.corpus.clean.elements import place_of
 from redwhale.corpus.clean.lines import LONGEST_LINE, TAIL_CHARS
 from redwhale.corpus.clean.menus import MENU_WORDS
 from redwhale.corpus.texts import Texts
@@ -135,7 +136,7 @@ def _has_edges(line: np.ndarray, hints: Hints) -> bool:
     """Tell whether a line begins or ends as boilerplate does."""
     size, i = len(line), zero()
     last, previous = _last_letters(line)
-    if size <= _LONGEST_END and _contains(hints.ends, previous << 40 | last << 20):
+    if size <= _LONGEST_END and place_of(hints.ends, previous << 40 | last << 20) >= 0:
         return True
     first, length = 0, 0
     while i < size and not _is_letter_code(first):
@@ -149,14 +150,14 @@ def _has_edges(line: np.ndarray, hints: Hints) -> bool:
     second, i = _next_visible(line, i)
     third, _ = _next_visible(line, i)
     head = first << 40 | second << 20
-    if _contains(hints.heads, head | third):
+    if place_of(hints.heads, head | third) >= 0:
         return True
     if last and not hints.lasts[last]:
         return False
-    if is_alone and _contains(hints.heads, _MENU | first << 40 | 1 << 20):
+    if is_alone and place_of(hints.heads, _MENU | first << 40 | 1 << 20) >= 0:
         return True
-    is_word = _is_edge(line, i) and _contains(hints.heads, _MENU | head | 1)
-    return is_word or _contains(hints.heads, _MENU | head | third)
+    is_word = _is_edge(line, i) and place_of(hints.heads, _MENU | head | 1) >= 0
+    return is_word or place_of(hints.heads, _MENU | head | third) >= 0
 
 
 @njit(cache=True, nogil=True)
@@ -202,16 +203,3 @@ def _last_letters(line: np.ndarray) -> tuple[int, int]:
 @njit(cache=True, nogil=True)
 def _is_letter_code(code: int) -> bool:
     return is_syllable(code) or 0x61 <= code | 0x20 <= 0x7A
-
-
-@njit(cache=True, nogil=True)
-def _contains(keys: np.ndarray, key: int) -> bool:
-    """Tell whether ``key`` is among rising ``keys``."""
-    low, high = 0, len(keys)
-    while low < high:
-        middle = (low + high) // 2
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low < len(keys) and keys[low] == key

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.corpus.clean.code import FENCED
-from redwhale.corpus.clean.elements import BOOLEAN, HIDDEN, KIND, LONGEST_NAME, UNMISTAKABLE, name_hash
+from redwhale.corpus.clean.elements import BOOLEAN, HIDDEN, KIND, LONGEST_NAME, UNMISTAKABLE, name_hash, place_of
 
 _LONGEST_ATTRIBUTES = 4000
 _LONGEST_DECLARATION = 500
@@ -39,15 +39,7 @@ def name_at(text: np.ndarray, i: int, hashes: np.ndarray) -> tuple[int, int]:
         stop += 1
     if stop == i or stop - i > LONGEST_NAME or not is_letter(text[i]):
         return -1, stop
-    value = name_hash(text[i:stop])
-    low, high = 0, len(hashes)
-    while low < high:
-        middle = (low + high) // 2
-        if hashes[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return (low if low < len(hashes) and hashes[low] == value else -1), stop
+    return place_of(hashes, name_hash(text[i:stop])), stop
 
 
 @njit(cache=True, nogil=True)

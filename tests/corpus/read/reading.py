@@ -72,3 +72,25 @@ def read(folder: Path, path: str, *, limit: int = LIMIT, **fields: Any) -> Readi
     check.end()
     assert len(reading.texts) == len(reading.rows) == len(reading.ids) == len(reading.files) == len(reading.urls)
     return reading
+
+
+BAD_LINES: dict[str, list[str | bytes]] = {
+    "bad_json": ['{"id": "x", "text": "끊긴', "{", "nonsense", "[" * 100_000],
+    "not_an_object": ["[1, 2]", '"글"', "3", "null"],
+    "no_text": ['{"id": 1}', '{"text": null}'],
+    "text_not_a_string": ['{"text": 5}', '{"text": ["글"]}', '{"text": true}'],
+    "empty_text": ['{"text": ""}', '{"text": " \\n\\t"}', '{"text": "\\u0000"}'],
+    "invalid_utf8": [b'{"text": "\xff\xfe"}', '{"text": "안녕하세요'.encode() + b'\xb9"}'],
+}
+
+
+def among_good(bad: dict[str, list[str | bytes]], good: list[dict[str, str]]) -> tuple[list[Any], dict[int, str]]:
+    """Return lines in which a good record stands before each bad one, and the reasons of the bad ones by row."""
+    lines: list[Any] = []
+    expected: dict[int, str] = {}
+    for reason, samples in bad.items():
+        for sample in samples:
+            lines.append(good[len(lines) // 2])
+            expected[len(lines)] = reason
+            lines.append(sample)
+    return lines, expected

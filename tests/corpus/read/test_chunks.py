@@ -13,6 +13,7 @@ import zstandard
 
 from redwhale.core.errors import RedwhaleError
 from tests.corpus.makers import korean, make_recipe, reasons, rows, run, write_jsonl
+from tests.corpus.read.reading import BAD_LINES, among_good
 
 KEEP_ALL = {"held_out": {"fraction": 0}, "deduplicate": {"exact": False, "near": None}}
 GOOD = [{"id": f"d{i}", "text": korean(i)} for i in range(40)]
@@ -23,21 +24,7 @@ def texts(recipe) -> list[str]:
 
 
 def test_every_bad_record_has_its_reason_and_costs_no_other(tmp_path: Path) -> None:
-    bad = {
-        "bad_json": ['{"id": "x", "text": "끊긴', "{", "nonsense", "[" * 100_000],
-        "not_an_object": ["[1, 2]", '"글"', "3", "null"],
-        "no_text": ['{"id": 1}', '{"text": null}'],
-        "text_not_a_string": ['{"text": 5}', '{"text": ["글"]}', '{"text": true}'],
-        "empty_text": ['{"text": ""}', '{"text": " \\n\\t"}', '{"text": "\\u0000"}'],
-        "invalid_utf8": [b'{"text": "\xff\xfe"}', '{"text": "안녕하세요'.encode() + b'\xb9"}'],
-    }
-    lines: list = []
-    expected: dict[int, str] = {}
-    for reason, samples in bad.items():
-        for sample in samples:
-            lines.append(GOOD[len(lines) // 2])
-            expected[len(lines)] = reason
-            lines.append(sample)
+    lines, expected = among_good(BAD_LINES, GOOD)
     write_jsonl(tmp_path / "a.jsonl", lines)
     recipe = make_recipe(tmp_path, [{"name": "s", "path": "a.jsonl"}], **KEEP_ALL)
     manifest = run(recipe)

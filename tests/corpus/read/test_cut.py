@@ -16,29 +16,14 @@ from redwhale.corpus.read.pieces import CHUNK_BYTES, Content
 from redwhale.corpus.read.sources import SourceFile
 from redwhale.corpus.read.streams import Fault
 from tests.corpus.makers import korean, write_jsonl
-from tests.corpus.read.reading import LIMIT, read
+from tests.corpus.read.reading import BAD_LINES, LIMIT, among_good, read
 
 FILE = SourceFile(Path("a.jsonl"), "a.jsonl", "jsonl", "")
 GOOD = [{"id": f"d{i}", "text": korean(i)} for i in range(40)]
 
 
 def test_every_bad_line_has_its_reason_and_costs_no_other(tmp_path: Path) -> None:
-    bad = {
-        "bad_json": ['{"id": "x", "text": "끊긴', "{", "nonsense", "[" * 100_000],
-        "not_an_object": ["[1, 2]", '"글"', "3", "null"],
-        "no_text": ['{"id": 1}', '{"text": null}'],
-        "text_not_a_string": ['{"text": 5}', '{"text": ["글"]}', '{"text": true}'],
-        "empty_text": ['{"text": ""}', '{"text": " \\n\\t"}', '{"text": "\\u0000"}'],
-        "invalid_utf8": [b'{"text": "\xff\xfe"}', '{"text": "안녕하세요'.encode() + b'\xb9"}'],
-        "too_large": [json.dumps({"text": "가" * LIMIT})],
-    }
-    lines: list = []
-    expected: dict[int, str] = {}
-    for reason, samples in bad.items():
-        for sample in samples:
-            lines.append(GOOD[len(lines) // 2])
-            expected[len(lines)] = reason
-            lines.append(sample)
+    lines, expected = among_good({**BAD_LINES, "too_large": [json.dumps({"text": "가" * LIMIT})]}, GOOD)
     write_jsonl(tmp_path / "a.jsonl", lines)
     reading = read(tmp_path, "a.jsonl")
     assert reading.reasons == expected
