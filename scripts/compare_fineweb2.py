@@ -128,7 +128,6 @@ def ours(documents: list[dict[str, str]], preset: str, spans: Any = None) -> lis
     import numpy as np
 
     from redwhale.core.recipe.filters import Filters
-    from redwhale.corpus.clean.code import code_mask
     from redwhale.corpus.filters.measure import Extra, measure
     from redwhale.corpus.filters.verdict import RULES, judge
     from redwhale.corpus.texts import Texts
@@ -137,7 +136,7 @@ def ours(documents: list[dict[str, str]], preset: str, spans: Any = None) -> lis
     nothing = np.zeros(len(texts), dtype=np.int64)
     limits = Filters.model_validate({"preset": preset})
     measures = measure(
-        texts, code_mask(texts), extra=Extra(nothing, nothing, nothing), limits=limits, language="ko", morphemes=spans
+        texts, extra=Extra(nothing, nothing, nothing), limits=limits, language="ko", morphemes=spans
     )
     verdicts = judge(measures, limits, "ko")
     return [RULES[place] if place >= 0 else None for place in verdicts.reason]

@@ -18,7 +18,6 @@ from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.pii import Pii
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.clean.clean import CleanTexts, clean_texts
-from redwhale.corpus.clean.code import code_mask
 from redwhale.corpus.clean.edges import EDGE_LINES, edge_line_hashes
 from redwhale.corpus.decontaminate.benchmarks import read_benchmark
 from redwhale.corpus.decontaminate.index import Index
@@ -157,7 +156,7 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
         outcome = decontaminate(cleaned.texts, benchmark_index(treatment.benchmarks), treatment.decontaminate)
     extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
     language, limits = treatment.source.language, treatment.filters
-    measures = measure(outcome.texts, code_mask(outcome.texts), extra=extra, limits=limits, language=language)
+    measures = measure(outcome.texts, extra=extra, limits=limits, language=language)
     masked = mask_texts(outcome.texts, treatment.pii)
     return Processed(cleaned, outcome, measures, judge(measures, limits, language), masked)
 

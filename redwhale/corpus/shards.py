@@ -43,6 +43,7 @@ REJECT_SCHEMA = pa.schema(
         ("text", pa.string()),
     ]
 )
+_REPEATING = ("source", "language", "file", "url", "licence", "reason")
 REMOVALS = ("markup", "normalized", "lines", "masked", "cut", "repeated")
 
 
@@ -146,8 +147,15 @@ def write_held_out(folder: Path, source: str, rows: Iterable[pa.RecordBatch], *,
 def _publish(folder: Path, source: str, number: int, rows: list[pa.RecordBatch]) -> Path:
     path = folder / "held_out" / f"{source}-{number:05d}.parquet"
     with atomic_file(path) as temporary:
-        pq.write_table(pa.Table.from_batches(rows, DOCUMENT_SCHEMA), temporary, compression="zstd")
+        with _writer(temporary, DOCUMENT_SCHEMA) as writer:
+            writer.write_table(pa.Table.from_batches(rows, DOCUMENT_SCHEMA))
     return path
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return a writer that looks for values to share only where there are any: it would hash every text."""
+    dictionary = [name for name in schema.names if name in _REPEATING]
+    return pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=dictionary)
 
 
 class _ParquetFile:
@@ -164,7 +172,7 @@ class _ParquetFile:
             return
         if self._writer is None:
             temporary = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(temporary, self._schema, compression="zstd"))
+            self._writer = self._stack.enter_context(_writer(temporary, self._schema))
             self.paths.append(self._path)
         self._writer.write_batch(batch)
 

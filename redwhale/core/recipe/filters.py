@@ -141,6 +141,11 @@ class Filters(Section):
     max_adverts: Ratio | None = 4.0
     """The same of loan, drug and sales offers."""
 
+    @property
+    def is_off(self) -> bool:
+        """Whether no filter looks at anything."""
+        return self.language_model is None and all(getattr(self, name) is None for name in _OFF)
+
     @model_validator(mode="after")
     def _stop_words_are_morphemes(self) -> Filters:
         if self.min_stop_words is not None and self.words != "kiwi":

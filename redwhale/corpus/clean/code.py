@@ -23,47 +23,54 @@ def code_mask(texts: Texts) -> np.ndarray:
     stands between two equal runs of one or two backticks on a line, at most 400 characters apart.
     """
     mask = np.zeros(len(texts.data), dtype=np.uint8)
-    _mark_code(texts.data, texts.offsets, mask)
+    marks = np.flatnonzero((texts.data == _TICK) | (texts.data == _TILDE))
+    if len(marks) > 1:
+        _mark_code(texts.data, texts.offsets, marks, mask)
     return mask
 
 
 @njit(cache=True, nogil=True)
-def _mark_code(data: np.ndarray, offsets: np.ndarray, mask: np.ndarray) -> None:
+def _mark_code(data: np.ndarray, offsets: np.ndarray, marks: np.ndarray, mask: np.ndarray) -> None:
+    """Mark the code of all texts, whose ticks and tildes stand at ``marks``: (m,) int64, rising."""
+    mark = 0
     for text in range(len(offsets) - 1):
         start, stop = offsets[text], offsets[text + 1]
-        ticks, tildes = 0, 0
-        for i in range(start, stop):
-            ticks += data[i] == _TICK
-            tildes += data[i] == _TILDE
+        first, ticks, tildes = mark, 0, 0
+        while mark < len(marks) and marks[mark] < stop:
+            ticks += data[marks[mark]] == _TICK
+            tildes += data[marks[mark]] == _TILDE
+            mark += 1
         if ticks >= 3 or tildes >= 3:
-            _mark_fenced(data[start:stop], mask[start:stop], (ticks + tildes) // 3)
+            _mark_fenced(data[start:stop], marks[first:mark] - start, mask[start:stop])
         if ticks >= 2:
-            _mark_inline(data[start:stop], mask[start:stop])
+            _mark_inline(data[start:stop], marks[first:mark] - start, mask[start:stop])
 
 
 @njit(cache=True, nogil=True)
-def _mark_fenced(text: np.ndarray, mask: np.ndarray, most: int) -> None:
-    """Mark closed fenced blocks of one text that has at most ``most`` fences."""
-    fences = np.empty((most, 4), dtype=np.int64)  # start and end of the line, length of the mark, whether it is bare
-    count, start = 0, 0
-    while start < len(text):
-        stop, marks = start, 0
+def _mark_fenced(text: np.ndarray, marks: np.ndarray, mask: np.ndarray) -> None:
+    """Mark closed fenced blocks of one text; ``marks``: where its ticks and tildes stand, rising."""
+    fences = np.empty((len(marks) // 3, 4), dtype=np.int64)  # start and end of the line, length of the mark, is it bare
+    count, at = 0, 0
+    while at < len(marks):
+        start, stop = marks[at], marks[at]
+        while start > 0 and text[start - 1] != _NEWLINE:
+            start -= 1
         while stop < len(text) and text[stop] != _NEWLINE:
-            marks += text[stop] == _TICK or text[stop] == _TILDE
             stop += 1
-        length, bare = _fence(text[start:stop]) if marks >= 3 else (0, False)
+        first = at
+        while at < len(marks) and marks[at] < stop:
+            at += 1
+        length, bare = _fence(text[start:stop]) if at - first >= 3 else (0, False)
         if length:
             fences[count, 0], fences[count, 1], fences[count, 2], fences[count, 3] = start, stop, length, bare
             count += 1
-        start = stop + 1
     i = 0
     while i < count:
         mark = fences[i, 2]
         for j in range(i + 1, min(count, i + _FENCES_TO_CLOSE)):
             other = fences[j, 2]
             if fences[j, 3] and (other > 0) == (mark > 0) and abs(other) >= abs(mark):
-                for k in range(fences[i, 0], fences[j, 1]):
-                    mask[k] = FENCED
+                mask[fences[i, 0] : fences[j, 1]] = FENCED
                 i = j
                 break
         i += 1
@@ -106,25 +113,36 @@ def _fence(line: np.ndarray) -> tuple[int, bool]:
 
 
 @njit(cache=True, nogil=True)
-def _mark_inline(text: np.ndarray, mask: np.ndarray) -> None:
+def _mark_inline(text: np.ndarray, marks: np.ndarray, mask: np.ndarray) -> None:
     """Mark spans between equal runs of backticks outside fenced blocks of one text."""
-    opening, length = -1, 0  # the run before this one on the line, if it may open a span
-    chars, i = 0, 0
-    while i < len(text):
-        byte = text[i]
-        if byte != _TICK or mask[i]:
-            if byte == _NEWLINE or mask[i]:
-                opening = -1
-            chars += byte & 0xC0 != 0x80
-            i += 1
+    opening, length, end = -1, 0, 0  # the run before this one on the line, if it may open a span, and where it ends
+    at = 0
+    while at < len(marks):
+        start = marks[at]
+        if mask[start]:
+            opening = -1
+        if mask[start] or text[start] != _TICK:
+            at += 1
             continue
-        start = i
-        while i < len(text) and text[i] == _TICK:
-            i += 1
-        if opening >= 0 and i - start == length and chars <= _SPAN_CHARS:
-            for k in range(opening, i):
-                mask[k] = INLINE
+        stop = start
+        while stop < len(text) and text[stop] == _TICK:
+            stop, at = stop + 1, at + 1
+        if opening >= 0 and stop - start == length and _is_span(text[end:start]):
+            mask[opening:stop] = INLINE
             opening = -1
         else:
-            opening, length = (start if i - start <= 2 else -1), i - start
-        chars = 0
+            opening, length = (start if stop - start <= 2 else -1), stop - start
+        end = stop
+
+
+@njit(cache=True, nogil=True)
+def _is_span(text: np.ndarray) -> bool:
+    """Tell whether what stands between two runs is on one line and short."""
+    chars = 0
+    if len(text) > 4 * _SPAN_CHARS:
+        return False
+    for byte in text:
+        if byte == _NEWLINE:
+            return False
+        chars += byte & 0xC0 != 0x80
+    return chars <= _SPAN_CHARS

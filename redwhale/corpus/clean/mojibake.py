@@ -58,6 +58,8 @@ def _cp949() -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _count(data, offsets, kinds, cp949, counts):  # type: ignore[no-untyped-def]
+    telling = np.zeros(256, dtype=np.bool_)  # first bytes of characters beyond ASCII that are no syllables
+    telling[0xC0:0xEA] = telling[0xEE:] = True
     for text in range(len(offsets) - 1):
         part = data[offsets[text] : offsets[text + 1]]
         ascii_spaces, characters, others = 0, 0, 0
@@ -67,27 +69,24 @@ def _count(data, offsets, kinds, cp949, counts):  # type: ignore[no-untyped-def]
             others += byte >= 0x80
         spaces = 0
         if others:
-            mojibake, spaces, has_han = _mojibake(part, kinds)
+            mojibake, spaces, has_han = _mojibake(part, kinds, telling)
             # Hangul's UTF-8 bytes give Chinese characters in CP949.
             counts[text, 0] = mojibake + (_korean_runs(part, cp949) if has_han else 0)
         counts[text, 1] = characters - ascii_spaces - spaces
 
 
 @njit(cache=True, nogil=True)
-def _mojibake(text: np.ndarray, kinds: np.ndarray) -> tuple[int, int, bool]:
+def _mojibake(text: np.ndarray, kinds: np.ndarray, telling: np.ndarray) -> tuple[int, int, bool]:
     """Return the characters read as Latin-1 or replaced, those that are space beyond ASCII, and whether any is Han."""
     size, i = len(text), zero()
     replaced, latin, signs, spaces, has_han = 0, 0, 0, 0, False
     group_end, allowed, group = -1, 0, 0  # of a lead and its continuations: how many more there may be, how many are
     upper_end, upper, upper_signs = -1, 0, 0  # of a run of Latin-1's upper half
-    while i < size:
-        lead = text[i]
-        if lead < 0x80:
+    while True:
+        while i < size and not telling[text[i]]:
             i += 1
-            continue
-        if 0xEA <= lead <= 0xED:
-            i += 3
-            continue
+        if i == size:
+            break
         code, length = decode(text, i)
         kind = kinds[code] & 0xFF if code < 0x10000 else 0
         if kind:

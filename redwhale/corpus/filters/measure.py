@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.core.recipe.filters import Filters
+from redwhale.corpus.clean.code import code_mask
 from redwhale.corpus.filters.characters import (
     KINDS,
     PROSE,
@@ -106,22 +107,19 @@ class Measures:
 
 def measure(
     texts: Texts,
-    code: np.ndarray,
     *,
     extra: Extra,
     limits: Filters,
     language: str,
     morphemes: Sequence[np.ndarray] | None = None,
 ) -> Measures:
-    """Count what the filters of ``limits`` look at; ``code``: (bytes,) uint8 as ``code_mask`` makes it.
+    """Count what the filters of ``limits`` look at; nothing, zeros, where all are off.
 
     Of texts that must be longer than ``max_chars`` only the characters are counted, so that memory stays bounded.
     ``morphemes``: for `words: kiwi`, start and stop of the words of each text in characters, (m, 2) int64, in place of
     those that Kiwi finds here. Raises ``RedwhaleError`` where the language model cannot be read.
     """
     n = len(texts)
-    kiwi = limits.words == "kiwi"
-    most_bytes = sys.maxsize if limits.max_chars is None else _LONGEST_CHARACTER * limits.max_chars
     counts = (
         np.zeros((n, REGIONS, KINDS), dtype=np.int64),
         np.zeros((n, WORD_COUNTS), dtype=np.int64),
@@ -132,18 +130,27 @@ def measure(
         np.zeros(n, dtype=np.int64),
         np.zeros((n, len(CATEGORIES)), dtype=np.float64),
     )
-    tables = (kind_table(), ending_table(), torn_table(), stop_word_hashes()[: None if kiwi else 0], vocabulary())
-    if kiwi and morphemes is None:
-        short = texts.sizes <= most_bytes
-        morphemes = [find_morphemes(texts.string(index)) if short[index] else _NO_WORDS for index in range(n)]
-    spans = _joined(morphemes or []) if kiwi else (_NO_WORDS, np.zeros(0, dtype=np.int64))
-    shown = np.zeros_like(code) if kiwi else code
-    bounds = (_LEAST_OCCURRENCES[limits.words], most_bytes)
-    _measure(texts.data, texts.offsets, shown, spans, bounds, tables, counts)
     languages = np.full(n, np.nan)
+    if not limits.is_off:
+        _count(texts, limits, morphemes, counts)
     if limits.language_model is not None:
         languages = language_scores(limits.language_model, texts, language)
     return Measures(*counts, languages=languages, extra=extra)
+
+
+def _count(
+    texts: Texts, limits: Filters, morphemes: Sequence[np.ndarray] | None, counts: tuple[np.ndarray, ...]
+) -> None:
+    kiwi = limits.words == "kiwi"
+    most_bytes = sys.maxsize if limits.max_chars is None else _LONGEST_CHARACTER * limits.max_chars
+    tables = (kind_table(), ending_table(), torn_table(), stop_word_hashes()[: None if kiwi else 0], vocabulary())
+    if kiwi and morphemes is None:
+        short = texts.sizes <= most_bytes
+        morphemes = [find_morphemes(texts.string(index)) if short[index] else _NO_WORDS for index in range(len(texts))]
+    spans = _joined(morphemes or []) if kiwi else (_NO_WORDS, np.zeros(0, dtype=np.int64))
+    code = np.zeros(len(texts.data), dtype=np.uint8) if kiwi else code_mask(texts)
+    bounds = (_LEAST_OCCURRENCES[limits.words], most_bytes)
+    _measure(texts.data, texts.offsets, code, spans, bounds, tables, counts)
 
 
 def _joined(morphemes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

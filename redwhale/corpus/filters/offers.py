@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.corpus.filters.characters import DIGIT, HAN, JAMO, KIND_BITS, LATIN, SPACE, SYLLABLE
-from redwhale.corpus.filters.vocabulary import CERTAIN, GENERIC, TELLING, start_of
+from redwhale.corpus.filters.vocabulary import CERTAIN, GENERIC, TELLING, slot_of, start_of
 
 WINDOW_WORDS = 5
 LEAST_TERMS, LEAST_WORDS = 2, 3
@@ -57,13 +57,13 @@ def _longest_term(points: np.ndarray, kinds: np.ndarray, tables: tuple) -> tuple
             continue
         value = (value + np.uint64(points[i] + 1)) * _ODD
         length += 1
-        place = np.searchsorted(keys, value)
-        if place == len(keys) or keys[place] != value:
+        place = slot_of(value, keys)
+        if place < 0:
             break
         i += 1
         long_enough = not spaces or length >= _SPACED_CHARS
         if entries[place, 0] and long_enough and (entries[place, 1] or _ends_here(points[i:], kinds[i:], particles)):
-            best, best_spaces = int(place), spaces
+            best, best_spaces = place, spaces
     return best, best_spaces
 
 

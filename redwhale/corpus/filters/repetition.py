@@ -39,8 +39,13 @@ def _clear(counts: np.ndarray, pieces: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _mixed(key: np.uint64) -> int:
+    return np.int64((key ^ key >> np.uint64(32)) * _ODD >> np.uint64(33))
+
+
+@njit(cache=True, nogil=True)
 def _slot(keys: np.ndarray, counts: np.ndarray, key: np.uint64, mask: int) -> int:
-    slot = int((key ^ key >> np.uint64(32)) * _ODD >> np.uint64(33)) & mask
+    slot = _mixed(key) & mask
     while counts[slot] and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot
@@ -55,14 +60,13 @@ def count_ngrams(words: tuple, least: int, memory: tuple, out: np.ndarray) -> No
     (n-1)-grams do, so each pass looks only at what the pass before left.
     """
     hashes, lengths, _ = words
-    grams, places, _, ends, _ = memory
+    grams, _, _, ends, _ = memory
     total = 0
     for i in range(len(hashes)):
         grams[i] = hashes[i]
-        places[i] = i
         total += lengths[i]
         ends[i] = total
-    left = len(hashes)
+    left = _keep_frequent(hashes, memory)
     for n in range(2, min(LARGEST_N, len(hashes)) + 1):
         left = _advance(hashes, n, left, memory)
         if n <= LARGEST_TOP_N:
@@ -71,6 +75,26 @@ def count_ngrams(words: tuple, least: int, memory: tuple, out: np.ndarray) -> No
             out[n - 2] = _repeated(n, left, memory)
         if left == 0 and least > 1:
             return
+
+
+@njit(cache=True, nogil=True)
+def _keep_frequent(hashes: np.ndarray, memory: tuple) -> int:
+    """Keep the places of words that occur twice, and few others that share a slot with one; return how many."""
+    _, places, slots, _, table = memory
+    seen, size = table[2], 16
+    while size < 4 * len(hashes):
+        size *= 2
+    size = min(size, len(seen))
+    seen[:size] = 0
+    for i in range(len(hashes)):
+        slot = _mixed(hashes[i]) & (size - 1)
+        slots[i] = slot
+        seen[slot] = 2 if seen[slot] else 1
+    left = 0
+    for i in range(len(hashes)):
+        places[left] = i
+        left += seen[slots[i]] > 1
+    return left
 
 
 @njit(cache=True, nogil=True)

@@ -68,6 +68,7 @@ _PARTICLES = (
     "라는 이라는 입니다 이다 다 요 이요 들 들이 들을 들의 이고 고 인 하고 하는 합니다 하세요 해요 한 및 등 님 분들 "
     "만의 에도 에는 에서는"
 )
+_SLOTS, _SLOT_SHIFT = 1 << 12, 52  # the highest bits of a hash tell best
 _STARTS = 1 << 14  # small enough for the first-level cache
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -78,12 +79,24 @@ def start_of(first: int, second: int) -> int:
     return ((first * 40503 + second) * 2654435761 >> 20) & (_STARTS - 1)
 
 
+@njit(cache=True, nogil=True)
+def slot_of(key: np.uint64, keys: np.ndarray) -> int:
+    """Return the place of a hash among ``keys``, -1 where it is not among them."""
+    slot = np.int64(key >> np.uint64(_SLOT_SHIFT))
+    while keys[slot] != key:
+        if keys[slot] == 0:
+            return -1
+        slot = (slot + 1) & (_SLOTS - 1)
+    return slot
+
+
 @cache
 def vocabulary() -> Tables:
     """Return what the kernels look terms up in.
 
-    ``keys``: (k,) uint64 hashes of all beginnings of terms, sorted; ``entries``: (k, 5) int32: number of the term (0
-    for a mere beginning), whether anything may follow it, and what it is worth in each category;
+    ``keys``: (4096,) uint64 hashes of all beginnings of terms, at their ``slot_of`` or the next free place, 0 where
+    there is none; ``entries``: (4096, 5) int32: number of the term (0 for a mere beginning), whether anything may
+    follow it, and what it is worth in each category;
     ``particles``: (p,) uint64, sorted; ``starts``: (16384,) uint8 by ``start_of`` of a term's first two characters.
     """
     found: dict[int, list[int]] = {}
@@ -100,7 +113,11 @@ def vocabulary() -> Tables:
                 entry[0] = numbers.setdefault(term, len(numbers) + 1)
                 entry[1] |= written.endswith("*")
                 entry[2 + place] = max(entry[2 + place], level)
-    keys = np.array(sorted(found), dtype=np.uint64)
-    entries = np.array([found[key] for key in sorted(found)], dtype=np.int32)
+    keys, entries = np.zeros(_SLOTS, dtype=np.uint64), np.zeros((_SLOTS, 5), dtype=np.int32)
+    for key, entry in found.items():
+        slot = key >> _SLOT_SHIFT
+        while keys[slot]:
+            slot = (slot + 1) % _SLOTS
+        keys[slot], entries[slot] = key, entry
     particles = np.sort(np.array([word_hash(particle) for particle in _PARTICLES.split()], dtype=np.uint64))
     return keys, entries, particles, starts

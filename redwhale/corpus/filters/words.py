@@ -90,23 +90,25 @@ def read_words(characters: tuple, endings: np.ndarray, bounds: np.ndarray, words
     """
     points, kinds, regions = characters
     hashes, lengths, flags = words
-    word, i, stop = 0, 0, len(kinds)
+    one, size = np.uint64(1), np.uint64(len(kinds))  # unsigned indices spare the check for negative ones
+    word, i, stop = 0, np.uint64(0), size
     while True:
         if known >= 0:
             if word == known:
                 return word
-            i, stop = bounds[word, 0], bounds[word, 1]
+            i, stop = np.uint64(bounds[word, 0]), np.uint64(bounds[word, 1])
         while i < stop and (kinds[i] & KIND_BITS == SPACE or regions[i] != PROSE):
-            i += 1
+            i += one
         if i == stop and known < 0:
             return word
         bounds[word, 0] = i
         value, length, kinds_seen, last = np.uint64(0), 0, 0, -1
         while i < stop:
             kind = kinds[i] & KIND_BITS
-            if known < 0 and (kind == SPACE or (regions[i] != PROSE and regions[i] != TARGET)):
-                break
-            if regions[i] == PROSE:
+            region = regions[i]
+            if region == PROSE:
+                if kind == SPACE and known < 0:
+                    break
                 value = (value + np.uint64(points[i] + 1)) * _ODD
                 length += 1
                 kinds_seen |= 1 << kind
@@ -114,7 +116,9 @@ def read_words(characters: tuple, endings: np.ndarray, bounds: np.ndarray, words
                     last = points[i] if length > 1 else -1
                 elif kind != PUNCTUATION and kind != JAMO:
                     last = -1
-            i += 1
+            elif known < 0 and (kind == SPACE or region != TARGET):
+                break
+            i += one
         bounds[word, 1] = i
         hashes[word], lengths[word], flags[word] = value, length, _flags(kinds_seen)
         if last >= 0 and endings[last - _FIRST_SYLLABLE] & _ENDS:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from redwhale.core.recipe.filters import Filters
-from redwhale.corpus.clean.code import code_mask
 from redwhale.corpus.filters.measure import Extra, Measures, measure
 from redwhale.corpus.filters.verdict import RULES, explain, judge
 from redwhale.corpus.texts import Texts
@@ -19,7 +18,7 @@ def measured(texts: Sequence[str], limits: Filters | None = None, *, language: s
     columns = {name: np.zeros(len(texts), dtype=np.int64) for name in ("mojibake", "raw_visible", "boilerplate")}
     columns |= {name: np.asarray(values, dtype=np.int64) for name, values in extra.items()}
     return measure(
-        buffer, code_mask(buffer), extra=Extra(**columns), limits=limits or Filters(), language=language,
+        buffer, extra=Extra(**columns), limits=limits or Filters(), language=language,
         morphemes=morphemes,
     )  # fmt: skip
 
