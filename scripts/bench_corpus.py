@@ -5,7 +5,8 @@
 DATA_DIR holds ko/*.jsonl.gz (and kobest/ for decontamination). The input is grown from it with edits, so that the
 share of duplicates stays what it is. One JSON line a row: megabytes (of text, UTF-8), CPU seconds (user and system,
 child processes included), MB/s of CPU, peak MiB of the largest process. ``start_cpu_s`` is the same command on a few
-records: interpreter, imports, compiled kernels from the cache, the benchmarks' index; ``MB_per_cpu_s_net`` is without it.
+records: interpreter, imports, compiled kernels from the cache, the benchmarks' index; ``MB_per_cpu_s_net`` leaves it
+out.
 Peers: ``bench_dedup.py`` (near-duplicates) and ``compare_fineweb2.py`` (filters).
 """
 

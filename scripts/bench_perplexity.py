@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from redwhale.core.recipe.perplexity import Perplexity
+from redwhale.core.tasks import Workers
 from redwhale.corpus.perplexity import model as module
 from redwhale.corpus.perplexity.model import MODEL_NAME, Model, train
 from redwhale.corpus.perplexity.percentiles import thresholds
@@ -56,7 +57,7 @@ def train_on(files: list[Path], settings: Perplexity, folder: Path, *, folds: in
     sizes = {path.stem: sum(len(chunk.data) for chunk in chunks(path, part=part)) for path in files}
     start = time.process_time()
     texts = ((path.stem, chunk) for path in files for chunk in chunks(path, part=part))
-    train(texts, settings, folder, sizes=sizes, folds=folds)
+    train(texts, settings, folder, sizes=sizes, folds=folds, workers=Workers(1))
     return time.process_time() - start
 
 

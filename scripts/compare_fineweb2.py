@@ -135,9 +135,7 @@ def ours(documents: list[dict[str, str]], preset: str, spans: Any = None) -> lis
     texts = Texts.of([row["text"] for row in documents])
     nothing = np.zeros(len(texts), dtype=np.int64)
     limits = Filters.model_validate({"preset": preset})
-    measures = measure(
-        texts, extra=Extra(nothing, nothing, nothing), limits=limits, language="ko", morphemes=spans
-    )
+    measures = measure(texts, extra=Extra(nothing, nothing, nothing), limits=limits, language="ko", morphemes=spans)
     verdicts = judge(measures, limits, "ko")
     return [RULES[place] if place >= 0 else None for place in verdicts.reason]
 

@@ -1,4 +1,4 @@
-"""Run one function over shards of work on this machine, results in the order of the shards."""
+"""Run functions over shards of work on this machine, results in the order of the shards."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
 from typing import TypeVar
 
 from redwhale.core.errors import RESOURCES, RedwhaleError
@@ -20,35 +21,64 @@ Result = TypeVar("Result")
 _IN_FLIGHT_PER_WORKER = 2
 
 
-def map_shards(function: Callable[[Shard], Result], shards: Iterable[Shard], *, workers: int) -> Iterator[Result]:
-    """Yield ``function(shard)`` for every shard in order, with ``workers`` processes (1: in this process).
+class Workers:
+    """Worker processes that stay for all passes of a step: they start when first needed, and import but once.
 
-    Shards are taken from the iterable only as they are needed: two per worker are under way at once.
-    ``function`` must be importable by name. Raises what the function raises, and exit code 4 where a
-    worker process was killed from outside.
+    With ``count`` 1 the work is done in this process.
     """
-    if workers <= 1:
-        yield from map(function, shards)
-        return
-    pool = ProcessPoolExecutor(
-        max_workers=workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_parent
-    )
-    pending: deque[Future[Result]] = deque()
-    try:
-        for shard in shards:
-            pending.append(pool.submit(function, shard))
-            if len(pending) >= workers * _IN_FLIGHT_PER_WORKER:
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def start(self, function: Callable[[str], object], argument: str) -> None:
+        """Start the processes with a task for each, and do not wait for it: an import, while this process goes on."""
+        if self.count > 1:
+            for _ in range(self.count):
+                self._processes().submit(function, argument)
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_follow_parent)
+        return self._pool
+
+    def map(self, function: Callable[[Shard], Result], shards: Iterable[Shard]) -> Iterator[Result]:
+        """Yield ``function(shard)`` for every shard in order.
+
+        Shards are taken from the iterable only as they are needed: two per worker are under way at once.
+        ``function`` must be importable by name. Raises what the function raises, and exit code 4 where a
+        worker process was killed from outside.
+        """
+        if self.count <= 1:
+            yield from map(function, shards)
+            return
+        pending: deque[Future[Result]] = deque()
+        try:
+            for shard in shards:
+                pending.append(self._processes().submit(function, shard))
+                if len(pending) >= self.count * _IN_FLIGHT_PER_WORKER:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    except BrokenProcessPool as error:
-        raise RedwhaleError(
-            "a worker process was killed, most likely for memory",
-            fix="lower `machine.workers` and run the same command again",
-            exit_code=RESOURCES,
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise RedwhaleError(
+                "a worker process was killed, most likely for memory",
+                fix="lower `machine.workers` and run the same command again",
+                exit_code=RESOURCES,
+            ) from error
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def _follow_parent() -> None:

@@ -45,7 +45,10 @@ EDGES = "edges"
 
 @dataclass(frozen=True)
 class Treatment:
-    """How the documents of one source are cleaned; ``benchmarks`` with the places of their files."""
+    """How the documents of one source are cleaned.
+
+    ``benchmarks``: with the places of their files; ``index_file``: where their index lies, built for all processes.
+    """
 
     source: Source
     clean: Clean
@@ -55,6 +58,7 @@ class Treatment:
     decontaminate: Decontaminate | None
     benchmarks: tuple[tuple[Benchmark, Path | None], ...]
     seed: int
+    index_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,8 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
     cleaned = clean_texts(texts, treatment.clean)
     outcome = Outcome(cleaned.texts, [None] * len(texts))
     if treatment.decontaminate:  # before masking, which could hide a part of a benchmark
-        outcome = decontaminate(cleaned.texts, benchmark_index(treatment.benchmarks), treatment.decontaminate)
+        index = benchmark_index(treatment.benchmarks, treatment.index_file)
+        outcome = decontaminate(cleaned.texts, index, treatment.decontaminate)
     extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
     language, limits = treatment.source.language, treatment.filters
     measures = measure(outcome.texts, extra=extra, limits=limits, language=language)
@@ -162,8 +167,10 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
 
 
 @cache
-def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...]) -> Index:
-    """Return the index of benchmark texts, built once in each process."""
+def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...], file: Path | None = None) -> Index:
+    """Return the index of benchmark texts, once in each process: from ``file`` where another process left it."""
+    if file is not None:
+        return Index.load(file)
     return Index.build([item for benchmark, path in benchmarks for item in read_benchmark(benchmark, path)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,8 @@ from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.tasks import map_shards
-from redwhale.corpus.chunk import Cleaned, Tally, Treatment, clean_chunk, keeps_sketches
+from redwhale.core.tasks import Workers
+from redwhale.corpus.chunk import Cleaned, Tally, Treatment, benchmark_index, clean_chunk, keeps_sketches
 from redwhale.corpus.dedup.keys import KeyFiles
 from redwhale.corpus.dedup.lines import LineFiles
 from redwhale.corpus.inputs import benchmark_path
@@ -24,11 +25,12 @@ from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.read.sources import SourceFile
 from redwhale.corpus.store import Store
 
-_BYTES_PER_WORKER = 1 << 20
 
+def treatments_of(recipe: Recipe, section: Preprocess, index_file: Path | None = None) -> tuple[Treatment, ...]:
+    """Return how each source is treated: by its own settings, or the section's.
 
-def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
-    """Return how each source is treated: by its own settings, or the section's."""
+    ``index_file``: where the index of the benchmarks lies, if it is built already.
+    """
     decontaminate = section.decontaminate
     benchmarks = decontaminate.benchmarks if decontaminate else []
     return tuple(
@@ -41,6 +43,7 @@ def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
             decontaminate=decontaminate,
             benchmarks=tuple((benchmark, benchmark_path(recipe, benchmark)) for benchmark in benchmarks),
             seed=recipe.seed,
+            index_file=index_file,
         )
         for source in section.sources
     )
@@ -95,18 +98,32 @@ class Gathered:
             self.lines.finish()
 
 
+def size_of(files: Sequence[Sequence[SourceFile]]) -> int:
+    """Return the bytes of the files of all sources."""
+    return sum(file.size for part in files for file in part)
+
+
+def _shared_index(treatment: Treatment, store: Store) -> Path | None:
+    """Build the index of the benchmarks once for all processes."""
+    if treatment.decontaminate is None:
+        return None
+    file = store.path("benchmarks.index")
+    benchmark_index(treatment.benchmarks).save(file)
+    return file
+
+
 def gather(
     recipe: Recipe,
     section: Preprocess,
     files: Sequence[Sequence[SourceFile]],
     gathered: Gathered,
     *,
+    workers: Workers,
     console: Console,
     records: int | None = None,
 ) -> None:
     """Read and clean the sources, at most about ``records`` of each; warn of every damaged file."""
-    total = sum(file.size for part in files for file in part)
-    workers = min(recipe.machine.worker_count, 1 + total // _BYTES_PER_WORKER) if records is None else 1
+    total = size_of(files)
     tallies = gathered.tallies
 
     def wanted(chunk: Chunk) -> bool:
@@ -118,9 +135,13 @@ def gather(
         for chunk in takewhile(wanted, cut_chunks(source, index, files[index], limit=section.max_record_bytes))
     )
     check = ColumnCheck(section.sources)
-    treat = partial(clean_chunk, treatments_of(recipe, section), records)
+    treatments = treatments_of(recipe, section)
+    if workers.count > 1:
+        workers.start(import_module, clean_chunk.__module__)
+        treatments = treatments_of(recipe, section, _shared_index(treatments[0], gathered.store))
+    treat = partial(clean_chunk, treatments, records)
     with console.progress("preprocess", total=total, unit="B") as progress:
-        for cleaned in map_shards(treat, chunks, workers=workers):
+        for cleaned in workers.map(treat, chunks):
             check.see(cleaned.source, cleaned.seen)
             gathered.add(cleaned)
             for file, detail in cleaned.damage:

@@ -13,6 +13,7 @@ from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.perplexity import shares_of
 from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.tasks import Workers
 from redwhale.corpus.chunk import benchmark_index
 from redwhale.corpus.decide import (
     find_repeated,
@@ -27,7 +28,7 @@ from redwhale.corpus.dedup.fates import Duplicates, size_histogram
 from redwhale.corpus.dedup.index import Index, index_settings, open_indices, write_index
 from redwhale.corpus.fates import REASONS
 from redwhale.corpus.filters.language import check_language_model
-from redwhale.corpus.gather import Gathered, gather, treatments_of
+from redwhale.corpus.gather import Gathered, gather, size_of, treatments_of
 from redwhale.corpus.inputs import index_folders, language_models, reference_files
 from redwhale.corpus.perplexity.apply import Filtered, filter_by_perplexity
 from redwhale.corpus.read.sources import source_files
@@ -36,6 +37,7 @@ from redwhale.corpus.store import Store
 from redwhale.corpus.write import write_corpus
 
 INDEX_FOLDER = "index"
+_BYTES_PER_WORKER = 1 << 20
 
 
 def make_corpus(
@@ -47,10 +49,10 @@ def make_corpus(
         check_language_model(str(model))
     settings = index_settings(section.deduplicate)
     against = open_indices(index_folders(recipe, section), settings=settings, own=folder / INDEX_FOLDER)
-    workers = recipe.machine.worker_count if records is None else 1
-    with Gathered(folder, section) as gathered:
+    count = min(recipe.machine.worker_count, 1 + size_of(files) // _BYTES_PER_WORKER) if records is None else 1
+    with Workers(count) as workers, Gathered(folder, section) as gathered:
         store = gathered.store
-        gather(recipe, section, files, gathered, console=console, records=records)
+        gather(recipe, section, files, gathered, workers=workers, console=console, records=records)
         duplicates = remove_duplicates(section, gathered, against=against)
         facts: dict[str, Any] = {"duplicates": _copies(section, gathered, duplicates, against)}
         fates = duplicates.fate
@@ -93,7 +95,7 @@ def _copies(
 
 
 def _filter_by_perplexity(
-    recipe: Recipe, section: Preprocess, store: Store, fates: np.ndarray, *, workers: int, console: Console
+    recipe: Recipe, section: Preprocess, store: Store, fates: np.ndarray, *, workers: Workers, console: Console
 ) -> Filtered:
     settings = section.perplexity
     names = [source.name for source in section.sources]

@@ -146,9 +146,8 @@ def write_held_out(folder: Path, source: str, rows: Iterable[pa.RecordBatch], *,
 
 def _publish(folder: Path, source: str, number: int, rows: list[pa.RecordBatch]) -> Path:
     path = folder / "held_out" / f"{source}-{number:05d}.parquet"
-    with atomic_file(path) as temporary:
-        with _writer(temporary, DOCUMENT_SCHEMA) as writer:
-            writer.write_table(pa.Table.from_batches(rows, DOCUMENT_SCHEMA))
+    with atomic_file(path) as temporary, _writer(temporary, DOCUMENT_SCHEMA) as writer:
+        writer.write_table(pa.Table.from_batches(rows, DOCUMENT_SCHEMA))
     return path
 
 

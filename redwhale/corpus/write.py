@@ -9,7 +9,7 @@ import numpy as np
 
 from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
-from redwhale.core.tasks import map_shards
+from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import FATES, TRAIN, Details, starts_of
 from redwhale.corpus.repeated import Repeated
 from redwhale.corpus.shards import ShardTask, Written, cut_shards, write_held_out, write_shard
@@ -25,7 +25,7 @@ def write_corpus(
     repeated: Sequence[Repeated],
     limits: Sequence[tuple[float, float]],
     indices: Sequence[str],
-    workers: int,
+    workers: Workers,
     console: Console,
 ) -> list[Written]:
     """Write every document and reject below ``folder``; return per source what it came to.
@@ -46,7 +46,7 @@ def write_corpus(
     ]  # fmt: skip
     of_source = {name: Written() for name in names}
     with console.progress("preprocess: write", total=len(tasks), unit="shards") as progress:
-        for task, written in zip(tasks, map_shards(write_shard, tasks, workers=workers), strict=True):
+        for task, written in zip(tasks, workers.map(write_shard, tasks), strict=True):
             whole = of_source[task.source]
             whole.add(written)
             whole.held_out_rows += written.held_out_rows

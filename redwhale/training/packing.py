@@ -24,7 +24,7 @@ from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.publish import atomic_file, write_json
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
-from redwhale.core.tasks import map_shards
+from redwhale.core.tasks import Workers
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.reader import tokenizer_input
 from redwhale.training.data import INDEX_NAME, STEP, seeded_order
@@ -186,8 +186,8 @@ def encode_sources(
     }
     missing = [task for each in tasks.values() for task in each if not task.lengths_path.is_file()]
     size_bytes = sum(task.file.stat().st_size for task in missing)
-    with console.progress("pack", size_bytes, "B") as progress:
-        for task, _ in zip(missing, map_shards(encode_file, missing, workers=min(workers, len(missing))), strict=True):
+    with Workers(min(workers, len(missing))) as pool, console.progress("pack", size_bytes, "B") as progress:
+        for task, _ in zip(missing, pool.map(encode_file, missing), strict=True):
             progress.advance(task.file.stat().st_size, task.file.name)
     return {name: [_read_part(task) for task in each] for name, each in tasks.items()}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.tasks import map_shards
+from redwhale.core.tasks import Workers
 
 
 def slow_square(number: int) -> int:
@@ -30,7 +30,8 @@ def die(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_keep_the_order_of_the_shards(workers: int) -> None:
-    assert list(map_shards(slow_square, range(20), workers=workers)) == [n * n for n in range(20)]
+    with Workers(workers) as pool:
+        assert list(pool.map(slow_square, range(20))) == [n * n for n in range(20)]
 
 
 def test_shards_are_taken_as_they_are_needed() -> None:
@@ -41,33 +42,49 @@ def test_shards_are_taken_as_they_are_needed() -> None:
             taken.append(number)
             yield number
 
-    results = map_shards(slow_square, shards(), workers=2)
-    assert next(results) == 0 and len(taken) <= 5
-    results.close()
-    assert len(taken) <= 5
+    with Workers(2) as workers:
+        results = workers.map(slow_square, shards())
+        assert next(results) == 0 and len(taken) <= 5
+        results.close()
+        assert len(taken) <= 5
+
+
+def process_of(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_processes_stay_for_all_passes() -> None:
+    with Workers(2) as workers:
+        first, second = (set(workers.map(process_of, range(8))) for _ in range(2))
+    assert first == second and len(first) == 2 and os.getpid() not in first
 
 
 def test_errors_come_through_whole() -> None:
-    with pytest.raises(RedwhaleError, match="here: shard 0 is bad") as caught:
-        list(map_shards(fail, range(3), workers=2))
+    with pytest.raises(RedwhaleError, match="here: shard 0 is bad") as caught, Workers(2) as workers:
+        list(workers.map(fail, range(3)))
     assert caught.value.exit_code == 2
 
 
 def test_a_killed_worker_is_an_error_of_resources() -> None:
-    with pytest.raises(RedwhaleError, match=r"worker process was killed.*machine\.workers") as caught:
-        list(map_shards(die, range(3), workers=2))
+    with (
+        pytest.raises(RedwhaleError, match=r"worker process was killed.*machine\.workers") as caught,
+        Workers(2) as workers,
+    ):
+        list(workers.map(die, range(3)))
     assert caught.value.exit_code == 4
 
 
 SCRIPT = """
 import os, sys
-from redwhale.core.tasks import map_shards
+from redwhale.core.tasks import Workers
 def work(number):
     import time
     print(os.getpid(), flush=True)
     time.sleep(30)
 if __name__ == "__main__":
-    list(map_shards(work, range(2), workers=2))
+    with Workers(2) as workers:
+        list(workers.map(work, range(2)))
 """
 
 

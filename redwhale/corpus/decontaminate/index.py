@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -87,6 +89,16 @@ class Index:
             passage=passage,
             short=(weights < ALONE_WEIGHT) | shared & ~passage,
         )
+
+    @staticmethod
+    def load(file: Path) -> Index:
+        """Read what ``save`` wrote; for scratch files of a running step only, as it would run what it finds."""
+        index: Index = pickle.loads(file.read_bytes())
+        return index
+
+    def save(self, file: Path) -> None:
+        """Write the index for other processes of this run."""
+        file.write_bytes(pickle.dumps(self))
 
     def hits(self, texts: Texts) -> np.ndarray:
         """Return every run that texts share with the benchmarks: (hits, 6) int64, see `kernels.find`."""

@@ -40,7 +40,7 @@ def _clear(counts: np.ndarray, pieces: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _mixed(key: np.uint64) -> int:
-    return np.int64((key ^ key >> np.uint64(32)) * _ODD >> np.uint64(33))
+    return np.int64((key ^ key >> np.uint64(32)) * _ODD >> np.uint64(33))  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)

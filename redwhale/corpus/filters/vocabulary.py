@@ -87,7 +87,7 @@ def slot_of(key: np.uint64, keys: np.ndarray) -> int:
         if keys[slot] == 0:
             return -1
         slot = (slot + 1) & (_SLOTS - 1)
-    return slot
+    return slot  # type: ignore[return-value]
 
 
 @cache

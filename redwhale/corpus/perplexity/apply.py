@@ -13,7 +13,7 @@ import numpy as np
 
 from redwhale.core.console import Console
 from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
-from redwhale.core.tasks import map_shards
+from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import PERPLEXITY_HIGH, PERPLEXITY_LOW, SCORES, TRAIN
 from redwhale.corpus.perplexity.kenlm_model import KenlmModel
 from redwhale.corpus.perplexity.model import Model, train
@@ -51,7 +51,7 @@ def filter_by_perplexity(
     *,
     reference: Sequence[Path],
     files: tuple[Path, Path] | None,
-    workers: int,
+    workers: Workers,
     console: Console,
 ) -> Filtered:
     """Score the documents of the sources that have ``shares``, and mark those outside them in ``fates``.
@@ -76,7 +76,7 @@ def filter_by_perplexity(
     if files is None:
         folder.mkdir()
         sources = [(index, names[index]) for index in judged]
-        told["model"] = _train(settings, sources, store, fates, reference=reference, folder=folder)
+        told["model"] = _train(settings, sources, store, fates, reference=reference, folder=folder, workers=workers)
     score = partial(_score, folder, files[1] if files else None)
     _score_all(score, store, fates, list(judged), scores, workers=workers, console=console)
     for index, share in judged.items():
@@ -96,7 +96,7 @@ def _score_all(
     sources: Sequence[int],
     scores: np.ndarray,
     *,
-    workers: int,
+    workers: Workers,
     console: Console,
 ) -> None:
     """Write the scores of all documents of ``sources`` that still stay."""
@@ -107,7 +107,7 @@ def _score_all(
     )
     total = sum(store.documents_of(index) for index in sources)
     with console.progress("preprocess: perplexity", total=total, unit="documents") as progress:
-        for chunk, values in map_shards(score, tasks, workers=workers):
+        for chunk, values in workers.map(score, tasks):
             scores[chunk.first : chunk.first + chunk.documents] = values
             progress.advance(chunk.documents)
 
@@ -141,13 +141,14 @@ def _train(
     *,
     reference: Sequence[Path],
     folder: Path,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Train on the reference, or on the sources themselves in two folds."""
     if reference:
         size = sum(path.stat().st_size for path in reference)
-        return train(_reference_texts(reference), settings, folder, sizes={"reference": size}, folds=1)
+        return train(_reference_texts(reference), settings, folder, sizes={"reference": size}, folds=1, workers=workers)
     sizes = {name: _kept_bytes(store, fates, index) for index, name in sources}
-    return train(_fed(settings, sources, store, fates), settings, folder, sizes=sizes, folds=2)
+    return train(_fed(settings, sources, store, fates), settings, folder, sizes=sizes, folds=2, workers=workers)
 
 
 def _reference_texts(paths: Sequence[Path]) -> Iterator[tuple[str, Texts]]:

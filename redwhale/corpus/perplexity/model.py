@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from redwhale.core.artifact import hash_file
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.perplexity import Perplexity
+from redwhale.core.tasks import Workers
 from redwhale.corpus.perplexity.counts import count_grams
 from redwhale.corpus.perplexity.kneser_ney import estimate
 from redwhale.corpus.perplexity.pieces import Pieces, learn_pieces, prose_bytes, too_little_text
@@ -72,6 +74,7 @@ def train(
     *,
     sizes: Mapping[str, int],
     folds: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Train a model on a sample of ``texts``, (source, texts), and publish it in ``folder``; return what is told of it.
 
@@ -84,25 +87,21 @@ def train(
     parts = sorted((part for parts in chosen.values() for part in parts), key=lambda part: (part.document, part.start))
     del chosen
     proto, distinct = _learn_pieces(parts)
-    pieces = Pieces.of(proto)
-    cut = [_cut_fold(pieces, [part for part in parts if part.document % folds == fold]) for fold in range(folds)]
+    of_folds = [[part for part in parts if part.document % folds == fold] for fold in range(folds)]
     del parts
-    if not all(len(stream) for stream, _ in cut):
+    trained = list(workers.map(partial(_train_fold, proto, settings.order), of_folds))
+    if not all(fold.pieces for fold in trained):
         raise too_little_text(distinct)
     arrays = {"pieces": np.frombuffer(proto, dtype=np.uint8)}
-    counts = [{"documents": len(document_ends), "pieces": len(stream)} for stream, document_ends in cut]
-    for fold in range(folds):
-        grams = count_grams(*cut.pop(0), order=settings.order)
-        tables = Tables.of(estimate(grams, vocabulary=len(pieces), min_documents=MIN_DOCUMENTS))
-        arrays |= {f"{name}.{fold}": array for name, array in tables.arrays().items()}
-        del grams, tables
+    for number, fold in enumerate(trained):
+        arrays |= {f"{name}.{number}": array for name, array in fold.arrays.items()}
     about = {
         "schema": 1,
         "order": settings.order,
-        "vocabulary": len(pieces),
+        "vocabulary": len(Pieces.of(proto)),
         "distinct_words": distinct,
         "sample_bytes": taken,
-        "folds": counts,
+        "folds": [{"documents": fold.documents, "pieces": fold.pieces} for fold in trained],
     }
     write_arrays(folder / MODEL_NAME, arrays)
     about["sha256"] = hash_file(folder / MODEL_NAME)
@@ -118,8 +117,21 @@ def _learn_pieces(parts: Sequence[Part]) -> tuple[bytes, int]:
     return learn_pieces(words, VOCABULARY), len(words)
 
 
-def _cut_fold(pieces: Pieces, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pieces of a fold, (m,) uint16, and where in it each document ends, (d,) int64."""
+@dataclass(frozen=True)
+class _Fold:
+    """The n-grams of a part of the sample, as ``Tables`` keeps them, and how much text it was."""
+
+    documents: int
+    pieces: int
+    arrays: dict[str, np.ndarray]
+
+
+def _train_fold(proto: bytes, order: int, parts: Sequence[Part]) -> _Fold:
+    pieces = Pieces.of(proto)
     stream, offsets = pieces.cut(Texts.of_bytes([part.data for part in parts]))
     last = [i for i, part in enumerate(parts) if i + 1 == len(parts) or parts[i + 1].document != part.document]
-    return stream.copy(), offsets[1:][last]
+    if not len(stream):
+        return _Fold(len(last), 0, {})
+    grams = count_grams(stream.copy(), offsets[1:][last], order=order)
+    tables = Tables.of(estimate(grams, vocabulary=len(pieces), min_documents=MIN_DOCUMENTS))
+    return _Fold(len(last), len(stream), tables.arrays())

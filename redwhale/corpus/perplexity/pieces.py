@@ -22,7 +22,7 @@ from redwhale.corpus.texts import Texts
 BEGIN, END = 1, 2
 WORD_CHARS = 256
 """Longer runs without white space are cut in parts of this length."""
-_LEARNT_WORDS, _LEARNT_CHARS, _SEED_PIECES, _COUNT_UNIT = 100_000, 64, 50_000, 16
+_LEARNT_WORDS, _LEARNT_CHARS, _SEED_PIECES, _COUNT_UNIT = 50_000, 64, 30_000, 16
 _COVERAGE = 0.9995
 _UNKNOWN_PENALTY = np.float32(10)  # below the lowest score, as SentencePiece has it
 _SPACE_MARK = 0x2581
@@ -33,11 +33,13 @@ _EDGE = np.dtype([("key", np.uint64), ("child", np.int32), ("piece", np.int32)])
 def learn_pieces(words: Mapping[bytes, int], vocabulary: int) -> bytes:
     """Learn about ``vocabulary`` unigram pieces with byte fallback; return the SentencePiece model file.
 
-    The most frequent 100,000 words are learnt from, their counts in units of 16 rounded up: SentencePiece's
+    The most frequent 50,000 words are learnt from, their counts in units of 16 rounded up: SentencePiece's
     memory grows with the sum of the counts. The same counts give the same bytes. Raises where there are no
     words.
     """
-    frequent = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:_LEARNT_WORDS]
+    least = min(sorted(words.values(), reverse=True)[:_LEARNT_WORDS], default=0)
+    frequent = [item for item in words.items() if item[1] >= least]
+    frequent = sorted(frequent, key=lambda item: (-item[1], item[0]))[:_LEARNT_WORDS]
     lines = (f"{word.decode()[:_LEARNT_CHARS]}\t{-(-count // _COUNT_UNIT)}" for word, count in frequent)
     model = io.BytesIO()
     try:

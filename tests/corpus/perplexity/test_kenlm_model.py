@@ -7,6 +7,7 @@ import pytest
 
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.perplexity import Perplexity
+from redwhale.core.tasks import Workers
 from redwhale.corpus.perplexity import model as module
 from redwhale.corpus.perplexity.kenlm_model import KenlmModel, write_arpa
 from redwhale.corpus.perplexity.model import Model, train
@@ -21,7 +22,14 @@ DOCUMENTS = [document(seed) for seed in range(80)]
 def files(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Model]:
     monkeypatch.setattr(module, "VOCABULARY", 420)
     sizes = {"news": 10**6}
-    train([("news", Texts.of(DOCUMENTS))], Perplexity(order=request.param), tmp_path, sizes=sizes, folds=1)
+    train(
+        [("news", Texts.of(DOCUMENTS))],
+        Perplexity(order=request.param),
+        tmp_path,
+        sizes=sizes,
+        folds=1,
+        workers=Workers(1),
+    )
     model = Model.load(tmp_path)
     proto = map_arrays(tmp_path / module.MODEL_NAME)["pieces"].tobytes()
     (tmp_path / "pieces.model").write_bytes(proto)

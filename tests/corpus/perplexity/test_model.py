@@ -10,6 +10,7 @@ import pytest
 
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.perplexity import Perplexity
+from redwhale.core.tasks import Workers
 from redwhale.corpus.perplexity import model as module
 from redwhale.corpus.perplexity.model import ABOUT_NAME, JUDGED_BYTES, MODEL_NAME, Model, train
 from redwhale.corpus.perplexity.pieces import prose_bytes
@@ -32,7 +33,7 @@ def chunks(documents: list[str], size: int) -> Iterator[tuple[str, Texts]]:
 
 
 def trained(folder: Path, *, folds: int = 2, size: int = 50, documents: list[str] = DOCUMENTS) -> Model:
-    train(chunks(documents, size), Perplexity(), folder, sizes=SIZES, folds=folds)
+    train(chunks(documents, size), Perplexity(), folder, sizes=SIZES, folds=folds, workers=Workers(1))
     return Model.load(folder)
 
 
@@ -103,4 +104,4 @@ def test_a_cut_file_is_said(tmp_path: Path) -> None:
 
 def test_too_little_text_is_said(tmp_path: Path) -> None:
     with pytest.raises(RedwhaleError, match="a sample of 2 different words"):
-        train(chunks(["한 줄"], 1), Perplexity(), tmp_path, sizes={"news": 9}, folds=2)
+        train(chunks(["한 줄"], 1), Perplexity(), tmp_path, sizes={"news": 9}, folds=2, workers=Workers(1))

@@ -10,6 +10,7 @@ import pytest
 import sentencepiece
 
 from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
+from redwhale.core.tasks import Workers
 from redwhale.corpus.perplexity.model import MODEL_NAME, Model, train
 from redwhale.corpus.perplexity.percentiles import thresholds
 from redwhale.corpus.perplexity.pieces import BEGIN, END, WORD_CHARS
@@ -39,7 +40,7 @@ def sources() -> dict[str, Texts]:
 def folder(sources: dict[str, Texts], tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("model")
     sizes = {name: len(texts.data) for name, texts in sources.items()}
-    train(iter(sources.items()), Perplexity(), made, sizes=sizes, folds=2)
+    train(iter(sources.items()), Perplexity(), made, sizes=sizes, folds=2, workers=Workers(1))
     return made
 
 
