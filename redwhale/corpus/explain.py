@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from redwhale.corpus.read.collect import Records
 from redwhale.corpus.read.cut import cut_chunks
 from redwhale.corpus.read.parse import parse_chunk
 from redwhale.corpus.read.sources import source_files
+from redwhale.corpus.reader import STATISTICS_NAME
 from redwhale.corpus.texts import Texts
 
 _KINDS = ("train", "held_out", "rejects")
@@ -97,17 +99,37 @@ def _records(recipe: Recipe, section: Preprocess, index: int, file: str | None =
 
 
 def _place_of(recipe: Recipe, wanted: str) -> dict[str, Any] | None:
-    """Return the row of the finished corpus that has the id, without its text, and the kind of file it is in."""
+    """Return the row of the finished corpus that has the id, without its text; the kind of its file; its bounds."""
     for kind in _KINDS:
         for path in sorted((recipe.corpus_folder / kind).glob("*.parquet")):
-            columns = ["id", "source", "file", "row", *(["reason", "detail"] if kind == "rejects" else [])]
+            facts = ["reason", "detail"] if kind == "rejects" else ["cluster_size", "bits_per_byte"]
+            columns = ["id", "source", "file", "row", *facts]
             table = pq.read_table(path, columns=columns)
             name = pc.binary_join_element_wise(table["source"], table["id"], "/")
             found = table.filter(pc.or_(pc.equal(table["id"], wanted), pc.equal(name, wanted)))
             if found.num_rows:
                 row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
-                return {**row, "kind": kind}
+                return {**row, "kind": kind, "bounds": _bounds_of(recipe, row["source"])}
     return None
+
+
+def _bounds_of(recipe: Recipe, source: str) -> list[float | None]:
+    """Return the lowest and highest bits per byte that the finished corpus kept of a source, None for no bound."""
+    statistics = json.loads((recipe.corpus_folder / STATISTICS_NAME).read_bytes())
+    bounds: list[float | None] = statistics["perplexity"].get("sources", {}).get(source, {}).get("kept", [None, None])
+    return bounds
+
+
+def _decided(place: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what the whole corpus decided of a document that stays."""
+    bounds = zip(("lowest", "highest"), place["bounds"], strict=True)
+    copies = place["cluster_size"] - 1
+    yield "duplicates", f"{copies} {'copy' if copies == 1 else 'copies'} removed in its favour", "", "kept"
+    if place["bits_per_byte"] is None:
+        yield "perplexity", "not scored", "", "does not apply"
+    else:
+        limits = [f"{name} {bound:.4g}" for name, bound in bounds if bound is not None]
+        yield "perplexity", f"{place['bits_per_byte']:.4g} bits per byte", ", ".join(limits), "kept"
 
 
 def _explained(records: Records, number: int, treatment: Treatment, place: dict[str, Any] | None) -> Explained:
@@ -117,10 +139,12 @@ def _explained(records: Records, number: int, treatment: Treatment, place: dict[
     verdict = f"rejected: {reason} ({detail})" if reason else "kept by every step that looks at one document"
     steps = list(_steps(texts, processed, treatment))
     if place and not reason:
-        verdict = {"train": "kept: training", "held_out": "kept: held out"}.get(place["kind"], "")
         if place["kind"] == "rejects":
             verdict = f"rejected: {place['reason']} ({place['detail']})"
             steps.append(("whole corpus", place["detail"], "", place["reason"]))
+        else:
+            verdict = {"train": "kept: training", "held_out": "kept: held out"}[place["kind"]]
+            steps += _decided(place)
     return Explained(
         records.ids[number], treatment.source.name, records.files[number], int(records.rows[number]),
         texts.string(0), processed.masked.texts.string(0), steps, verdict,

@@ -31,7 +31,10 @@ _WORDS = {
     SAMPLED_OUT: "not chosen by the source's `sample`",
     REPEATED_LINES: "too little is left without lines that other documents have as well",
 }
-FATES, SURVIVORS, SCORES = "fates.u8", "survivors.u32", "perplexity.f32"
+FATES, SURVIVORS, SCORES, CLUSTER_SIZES = "fates.u8", "survivors.u32", "perplexity.f32", "cluster-sizes.u32"
+_TYPES: dict[str, type[np.generic]] = {
+    FATES: np.uint8, SURVIVORS: np.uint32, SCORES: np.float32, CLUSTER_SIZES: np.uint32,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,18 @@ class Details:
     indices: tuple[str, ...] = ()
     limits: tuple[float, float] = (float("-inf"), float("inf"))
 
+    def column(self, name: str, first: int, count: int) -> np.ndarray:
+        """Return what a file says of documents from ``first``, (count,); perplexities are nan where none were made."""
+        if name == SCORES and not (self.scratch / SCORES).is_file():
+            return np.full(count, np.nan, dtype=np.float32)
+        return np.memmap(self.scratch / name, dtype=_TYPES[name], mode="r")[first : first + count]
+
     def of(self, fates: np.ndarray, first: int) -> list[str]:
         """Return the details of documents numbered from ``first``, given their fates; empty for those that stay."""
         details = [_WORDS.get(fate, "") for fate in fates.tolist()]
         copies = np.flatnonzero((fates > TRAIN) & (fates < PERPLEXITY_LOW))
         if len(copies):
-            survivors = np.memmap(self.scratch / SURVIVORS, dtype=np.uint32, mode="r")[first + copies]
+            survivors = self.column(SURVIVORS, first, len(fates))[copies]
             indexed = fates[copies] > INDEXED
             ids = iter(read_ids(self.scratch, survivors[~indexed]))
             owners = np.searchsorted(self.starts, survivors, side="right") - 1
@@ -64,7 +73,7 @@ class Details:
                     details[place] = f"of {self.names[owner]}/{next(ids)}"
         unlikely = np.flatnonzero((fates == PERPLEXITY_LOW) | (fates == PERPLEXITY_HIGH))
         if len(unlikely):
-            scores = np.memmap(self.scratch / SCORES, dtype=np.float32, mode="r")[first + unlikely]
+            scores = self.column(SCORES, first, len(fates))[unlikely]
             for place, score in zip(unlikely.tolist(), scores.tolist(), strict=True):
                 low = fates[place] == PERPLEXITY_LOW
                 details[place] = f"{score:.3f}, {'lowest' if low else 'highest'} {self.limits[0 if low else 1]:.3f}"

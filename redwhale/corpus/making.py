@@ -26,7 +26,7 @@ from redwhale.corpus.decide import (
 from redwhale.corpus.dedup.clusters import INDEXED
 from redwhale.corpus.dedup.fates import Duplicates, size_histogram
 from redwhale.corpus.dedup.index import Index, index_settings, open_indices, write_index
-from redwhale.corpus.fates import REASONS
+from redwhale.corpus.fates import CLUSTER_SIZES, REASONS
 from redwhale.corpus.filters.language import check_language_model
 from redwhale.corpus.gather import Gathered, gather, size_of, treatments_of
 from redwhale.corpus.inputs import index_folders, language_models, reference_files
@@ -81,7 +81,7 @@ def _copies(
     section: Preprocess, gathered: Gathered, duplicates: Duplicates, against: Sequence[Index]
 ) -> dict[str, Any]:
     """Return what is told of duplicates: sizes of clusters, and by pairs of sources how many go for which."""
-    path = gathered.store.path("cluster-sizes.u32")
+    path = gathered.store.path(CLUSTER_SIZES)
     duplicates.write_cluster_sizes(path)
     names = [source.name for source in section.sources]
     pairs = []

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from redwhale.core.publish import atomic_file
-from redwhale.corpus.fates import FATES, HELD_OUT, REASONS, TRAIN, Details
+from redwhale.corpus.fates import CLUSTER_SIZES, FATES, HELD_OUT, REASONS, SCORES, TRAIN, Details
 from redwhale.corpus.repeated import Repeated
 from redwhale.corpus.store import StoredChunk
 
@@ -30,8 +30,11 @@ DOCUMENT_SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("url", pa.string()),
         ("licence", pa.string()),
+        ("cluster_size", pa.uint32()),
+        ("bits_per_byte", pa.float32()),
     ]
 )
+"""``cluster_size``: documents that it stands for, itself included; ``bits_per_byte``: null where it was not scored."""
 REJECT_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -188,13 +191,17 @@ def _decided(task: ShardTask, chunk: StoredChunk) -> tuple[pa.RecordBatch, np.nd
     fates = np.full(batch.num_rows, -1, dtype=np.int16)
     details = [""] * batch.num_rows
     removed = np.zeros(batch.num_rows, dtype=np.int32)
+    sizes, scores = np.zeros(batch.num_rows, dtype=np.uint32), np.full(batch.num_rows, np.nan, dtype=np.float32)
     if len(places):
         first = int(positions[start + places[0]])
-        fates[places] = np.memmap(task.details.scratch / FATES, dtype=np.uint8, mode="r")[first : first + len(places)]
+        for column, name in ((fates, FATES), (sizes, CLUSTER_SIZES), (scores, SCORES)):
+            column[places] = task.details.column(name, first, len(places))
         batch = task.repeated.removed_from(batch, places, first, fates=fates, removed=removed)
         for place, detail in zip(places.tolist(), task.details.of(fates[places], first), strict=True):
             details[place] = detail
-    return batch.append_column("repeated", pa.array(removed)), fates, details
+    batch = batch.append_column("repeated", pa.array(removed)).append_column("cluster_size", pa.array(sizes))
+    batch = batch.append_column("bits_per_byte", pa.array(scores, from_pandas=True))  # null for nan
+    return batch, fates, details
 
 
 def _documents(

@@ -21,7 +21,7 @@ from redwhale.corpus.inputs import inputs_of, remote_digests
 from redwhale.corpus.reader import STATISTICS_NAME, STEP
 from redwhale.corpus.waterfall import TITLE, waterfall
 
-ALGORITHM = 2
+ALGORITHM = 3
 # Where things lie is no part of what the result is: their digests are.
 _PLACES: dict[str, Any] = {
     "existing": True,

@@ -44,7 +44,31 @@ def test_what_the_whole_corpus_decides_is_explained_afterwards(tmp_path: Path) -
     recipe = recipe_in(tmp_path)
     run(recipe)
     assert explain(recipe, "copy").verdict == "rejected: exact_duplicate (of s/good)"
-    assert explain(recipe, "good").verdict == "kept: training"
+    good = explain(recipe, "good")
+    assert good.verdict == "kept: training"
+    assert good.steps[-2:] == [
+        ("duplicates", "1 copy removed in its favour", "", "kept"),
+        ("perplexity", "not scored", "", "does not apply"),
+    ]
+
+
+def test_the_perplexity_of_what_stays_is_told(tmp_path: Path) -> None:
+    texts = [" ".join(korean(4 * number + part) for part in range(4)) for number in range(600)]
+    write_jsonl(tmp_path / "a.jsonl", [{"id": str(number), "text": text} for number, text in enumerate(texts)])
+    recipe = make_recipe(
+        tmp_path, [{"name": "s", "path": "a.jsonl"}], held_out={"fraction": 0}, perplexity={"drop_highest": "10%"}
+    )
+    run(recipe)
+    kept = 0
+    for number in range(20):
+        name, value, limit, verdict = explain(recipe, str(number)).steps[-1]
+        if verdict != "kept":
+            assert (name, verdict[:10]) == ("whole corpus", "perplexity")
+            continue
+        lowest, highest = (float(part.split()[1]) for part in limit.split(", "))
+        assert name == "perplexity" and lowest <= float(value.removesuffix(" bits per byte")) <= highest
+        kept += 1
+    assert kept
 
 
 def test_an_unknown_id_is_a_usage_error(tmp_path: Path) -> None:

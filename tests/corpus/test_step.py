@@ -81,7 +81,8 @@ def test_outputs_counts_and_reader(tmp_path: Path) -> None:
     assert list(kept) == ["one", "two"] and kept["one"][0] == "ko" and len(kept["one"][1]) == min(2, held_out)
     assert not set(kept["one"][1]) & set(texts)
     row = rows(recipe, "train")[0]
-    assert list(row) == ["id", "text", "source", "language", "file", "row", "url", "licence"]
+    columns = ["id", "text", "source", "language", "file", "row", "url", "licence", "cluster_size", "bits_per_byte"]
+    assert list(row) == columns
     assert (row["source"], row["language"], row["file"]) == ("one", "ko", "a.jsonl")
     assert run(recipe) == manifest
 
