@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,15 +106,23 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def record_file(path: Path, *, relative_to: Path) -> FileRecord:
-    """Digest one output file."""
-    stat = path.stat()
-    return FileRecord(
-        path=path.relative_to(relative_to).as_posix(),
-        bytes=stat.st_size,
-        sha256=hash_file(path),
-        mtime_ns=stat.st_mtime_ns,
-    )
+def hash_files(paths: Iterable[Path]) -> list[str]:
+    """Return the sha256 of every file, several read at once."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(hash_file, paths))
+
+
+def record_files(paths: Sequence[Path], *, relative_to: Path) -> list[FileRecord]:
+    """Digest output files."""
+    return [
+        FileRecord(
+            path=path.relative_to(relative_to).as_posix(),
+            bytes=(stat := path.stat()).st_size,
+            sha256=digest,
+            mtime_ns=stat.st_mtime_ns,
+        )
+        for path, digest in zip(paths, hash_files(paths), strict=True)
+    ]
 
 
 def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:
@@ -198,31 +207,28 @@ def digest_inputs(inputs: Iterable[Input], *, known: Iterable[InputRecord] = ())
     inputs = tuple(inputs)
     need_made(inputs)
     cache = {(r.path, r.bytes, r.mtime_ns): r.digest for r in known if r.bytes is not None}
-    records = []
-    for item in inputs:
-        path = item.path
-        if path.is_dir():
-            records.append(InputRecord(role=item.role, path=str(path), digest=read_manifest(path).digest))
-            continue
-        if not path.is_file():
-            raise RedwhaleError(
-                "the file does not exist",
-                where=f"{item.role}: {path}",
-                fix="mend the path in the recipe",
-                exit_code=USAGE,
-            )
-        stat = path.stat()
-        known_digest = cache.get((str(path), stat.st_size, stat.st_mtime_ns))
-        records.append(
-            InputRecord(
-                role=item.role,
-                path=str(path),
-                digest=known_digest or hash_file(path),
-                bytes=stat.st_size,
-                mtime_ns=stat.st_mtime_ns,
-            )
-        )
+    records = [_record_of(item, cache) for item in inputs]
+    unknown = [place for place, record in enumerate(records) if not record.digest]
+    for place, digest in zip(unknown, hash_files([inputs[place].path for place in unknown]), strict=True):
+        records[place] = records[place].model_copy(update={"digest": digest})
     return records
+
+
+def _record_of(item: Input, cache: dict[tuple[str, int, int | None], str]) -> InputRecord:
+    """Return the record of an input, without a digest where the file has to be read for it."""
+    path = item.path
+    if path.is_dir():
+        return InputRecord(role=item.role, path=str(path), digest=read_manifest(path).digest)
+    if not path.is_file():
+        raise RedwhaleError(
+            "the file does not exist",
+            where=f"{item.role}: {path}",
+            fix="mend the path in the recipe",
+            exit_code=USAGE,
+        )
+    stat = path.stat()
+    known = cache.get((str(path), stat.st_size, stat.st_mtime_ns), "")
+    return InputRecord(role=item.role, path=str(path), digest=known, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
 def identity_of(step: str, algorithm: int, fields: dict[str, Any], inputs: Iterable[InputRecord]) -> str:

@@ -92,7 +92,7 @@ def produce(
             identity=identity,
             fields=plan.fields,
             inputs=inputs,
-            outputs=[artifact.record_file(path, relative_to=plan.folder) for path in sorted(built.outputs)],
+            outputs=artifact.record_files(sorted(built.outputs), relative_to=plan.folder),
             counts=built.counts,
             metrics=built.metrics,
             gates=plan.gates(built.counts),

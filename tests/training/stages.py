@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from redwhale.core.artifact import read_manifest, record_file, write_manifest
+from redwhale.core.artifact import read_manifest, record_files, write_manifest
 from redwhale.core.console import Console
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.load import load_recipe
@@ -115,7 +115,7 @@ def make_start(root: Path, *, tied: bool = False, dtype: str = "float32", layers
 def record_again(folder: Path) -> None:
     """Record the files of an artifact as they are now, where a test changed one on purpose."""
     manifest = read_manifest(folder)
-    outputs = [record_file(folder / record.path, relative_to=folder) for record in manifest.outputs]
+    outputs = record_files([folder / record.path for record in manifest.outputs], relative_to=folder)
     write_manifest(folder, manifest.model_copy(update={"outputs": outputs}))
 
 
