@@ -44,9 +44,10 @@ IPV4 = re.compile(rf"(?<![0-9_-])(?<![0-9]\.){_OCTET}(?:\.{_OCTET}){{3}}(?![0-9]
 IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![0-9A-Za-z:])")
 
 _PHONE_WORDS = re.compile(
-    r"전화|연락|휴대|핸드폰|폰|문자|팩스|상담|문의|고객|센터|안내|대표|예약|대리|☎|☏|📞|"
+    r"전화|연락|휴대|핸드폰|폰|문자|팩스|상담|문의|고객|센터|안내|대표|예약|대리|ARS|☎|☏|📞|"
     r"(?<![A-Za-z])(?:[Tt][Ee][Ll]|[Ff][Aa][Xx]|T|F|H\.?P)(?![A-Za-z])"
 )
+_PHONE_BEFORE = re.compile(r"(?:0[0-9]{1,2}[-. )]?[0-9]{3,4}[-. ]?|1[568][0-9]{2}[-. ])[0-9]{4} ?[,/·] ?$")
 _PHONE_WORDS_AFTER = re.compile(r"[^0-9]{0,4}(?:전화|연락|문자|번호 ?이동|대표|직통|내선|문의|상담|로 걸|번으로)")
 _IN_URL = re.compile(r"(?:://|www\.|[?&#%=/])[^\s가-힣]*$")
 _YEARS_OF_A_LIFE = 130
@@ -60,10 +61,10 @@ _VERSION = re.compile(
 )
 _NETWORK = re.compile(
     r"(?<![A-Za-z])(?:IP|ip|Ip)(?![A-Za-z])|아이피|접속|서버|호스트|게이트웨이|작성자|글쓴이|주소|://$|"
-    r"ping|ssh|[Ss]erver|[Hh]ost|[Aa]ddr|from $"
+    r"ping|ssh|[Ss]erver|[Hh]ost|[Aa]ddr|[Ff]orwarded|[Cc]lient|[Rr]emote|from $"
 )
 _NO_HOST_AFTER = re.compile(r"[-_]?[A-Za-z]")
-_NEAR_CHARS = 12
+_NEAR_CHARS = 16
 _NETWORK_AFTER = re.compile(r":[0-9]{2,5}|/[0-9]{1,2}(?![0-9.])|에서 접속|로 접속| port")
 # Resolvers that everybody uses.
 _PUBLIC_SERVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "168.126.63.1", "168.126.63.2"})
@@ -147,4 +148,7 @@ def _is_numbered(found: re.Match[str]) -> bool:
 
 
 def _is_named(found: re.Match[str]) -> bool:
-    return bool(_PHONE_WORDS.search(named_before(found, 16)) or _PHONE_WORDS_AFTER.match(after(found)))
+    """Tell whether a word for telephones is near; in a list the numbers before the last count as one."""
+    if _PHONE_WORDS.search(named_before(found, 16)) or _PHONE_WORDS_AFTER.match(after(found)):
+        return True
+    return bool(_PHONE_BEFORE.search(before(found)))

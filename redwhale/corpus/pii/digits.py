@@ -129,8 +129,11 @@ def _is_phone_head(code):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _plate(data, bounds, group, i, regions, text, count):  # type: ignore[no-untyped-def]
-    """Emit two or three digits, a Hangul syllable, perhaps a space, and four digits."""
+    """Emit two or three digits, a Hangul syllable, perhaps with spaces around, and four digits."""
     first, start, last = bounds
+    code, width = folded(data, i, last)
+    if code == 0x20:
+        i += width
     if count < 0 or not 2 <= group <= 3 or i + 3 >= last or not 0xEA <= data[i] <= 0xED or _is_amount(data, i):
         return count
     j = i + 3

@@ -16,7 +16,7 @@ LICENCE = re.compile(rf"(?<![0-9A-Za-z_.-])(?:1[1-9]|2[0-8])(-?)[0-9]{{2}}\1[0-9
 _REGION = "서울|부산|대구|인천|광주|대전|울산|세종|경기(?:남부|북부)?|강원|충북|충남|전북|전남|경북|경남|제주"
 LICENCE_BY_REGION = re.compile(rf"(?<![가-힣])(?:{_REGION})[- ]?[0-9]{{2}}-[0-9]{{6}}-[0-9]{{2}}{_END}")
 PLATE = re.compile(
-    rf"(?<![0-9A-Za-z.,-])(?P<region>(?<![가-힣])(?:{_REGION}) ?)?(?P<class>[0-9]{{2,3}})"
+    rf"(?<![0-9A-Za-z.,-])(?P<region>(?<![가-힣])(?:{_REGION}) ?)?(?P<class>[0-9]{{2,3}})(?P<gap> ?)"
     r"(?P<use>[가나다라마바사아자차카타파하거너더러머버서어저고노도로모보소오조구누두루무부수우주배허호국합육해공])"
     r"(?P<space> ?)[0-9]{4}(?![0-9]|[.-][0-9]|,[0-9]{3}(?![0-9-]))"
 )
@@ -28,6 +28,7 @@ _RESIDENT_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 _BUSINESS_WEIGHTS = (1, 3, 7, 1, 3, 7, 1, 3, 5)
 _BUSINESS_WORDS = re.compile(r"사업자|고유 ?번호")
 _PASSPORT_WORDS = re.compile(r"여권|passport", re.IGNORECASE)
+_PASSPORT_CHARS = 32  # names may stand between
 _LICENCE_WORDS = re.compile(r"면허")
 
 # The look at one syllable first makes a long list of words cheap.
@@ -97,7 +98,7 @@ def _has_business_check(digits: str) -> bool:
 
 def is_passport(found: re.Match[str]) -> bool:
     """Ask for the word 여권 or passport: the shape alone is that of many part numbers."""
-    return bool(_PASSPORT_WORDS.search(named_before(found)) or _PASSPORT_WORDS.search(after(found, 8)))
+    return bool(_PASSPORT_WORDS.search(named_before(found, _PASSPORT_CHARS)) or _PASSPORT_WORDS.search(after(found, 8)))
 
 
 def is_licence(found: re.Match[str]) -> bool:
@@ -113,7 +114,7 @@ def is_plate(found: re.Match[str]) -> bool:
     Case numbers have the same shape (98다1234), and so have amounts and articles (25조 2000억, 26호 2016년).
     """
     behind = after(found, 12)
-    if before(found, 1) == "제" or _NO_PLATE_AFTER.match(behind):
+    if before(found, 1) == "제" or _NO_PLATE_AFTER.match(behind) or (found["gap"] and not found["region"]):
         return False
     around = f"{named_before(found)} … {behind}"
     if found["region"] or _VEHICLE.search(around):

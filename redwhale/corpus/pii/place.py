@@ -6,13 +6,18 @@ import re
 
 from redwhale.corpus.pii.context import after, before
 
+_FLOOR, _DOOR = "제?[0-9]{1,2}층", "제?B?[0-9]{1,4}호"
 _FLAT = (
-    r"(?:,? ?(?:지하 ?)?(?:[0-9]{1,4}동 ?[0-9]{1,4}호|[0-9]{1,2}층(?: ?[0-9]{1,4}호)?|지하 ?[0-9]층?|B?[0-9]{1,4}호))"
+    rf"(?:,? ?(?:지하 ?)?(?:(?:[0-9]{{1,4}}|[A-Z가나다라마바사])동 ?(?:{_DOOR}|{_FLOOR}(?: ?{_DOOR})?)|"
+    rf"{_FLOOR}(?: ?{_DOOR})?|지하 ?[0-9]층?|{_DOOR}))"
+)
+_BUILDING = (
+    rf"(?:,? ?[가-힣A-Za-z0-9]{{1,12}}(?:빌딩|타워|아파트|오피스텔|빌라|맨션|상가|[프플]라자|하우스)(?={_FLAT}))"
 )
 _STREET_NUMBER = r"(?:지하 ?)?[0-9]{1,5}(?:(?:-| ?의 ?)[0-9]{1,4})?"
 ADDRESS = re.compile(
     r"(?<![0-9.,~-])(?:[0-9]{1,4}동 ?[0-9]{1,4}호|"
-    rf"(?P<number>(?:산 ?)?{_STREET_NUMBER}(?:번길 ?{_STREET_NUMBER})?(?:번지)?)(?P<flat>{_FLAT}{{0,3}}))(?![0-9.-])"
+    rf"(?P<number>(?:산 ?)?{_STREET_NUMBER}(?:번길 ?{_STREET_NUMBER})?(?:번지)?)(?P<flat>{_BUILDING}?{_FLAT}{{0,3}}))(?![0-9.-])"
 )
 # 면 also ends verbs (좋아하면 아폴로 13).
 _DISTRICT = (

@@ -70,7 +70,7 @@ def table(counts: dict[str, Counter[str]]) -> str:
 
 
 if __name__ == "__main__":
-    for name in ("labelled.txt", "held_back.txt"):
+    for name in ("labelled.txt", "held_back.txt", "blind.txt"):
         if (Path(__file__).parent / name).exists():
             results, lines = compare(read(name))
             print(name, len(read(name)), "texts", table(results), *lines, sep="\n")

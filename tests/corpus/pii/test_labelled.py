@@ -8,7 +8,7 @@ from redwhale.corpus.pii.kinds import KINDS
 from tests.corpus.pii.labelled import compare, rates, read, table
 
 
-@pytest.mark.parametrize(("name", "texts"), [("labelled.txt", 400), ("held_back.txt", 150)])
+@pytest.mark.parametrize(("name", "texts"), [("labelled.txt", 400), ("held_back.txt", 150), ("blind.txt", 230)])
 def test_precision_and_recall(name: str, texts: int) -> None:
     cases = read(name)
     counts, faults = compare(cases)

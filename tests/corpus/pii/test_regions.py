@@ -23,7 +23,7 @@ FRAGMENTS = [
     "강남구 ", "2023-01-", "[at]", " (at) ", "차량 ", "전화 ", "12가 ", "M12345678", "제", "년", "211.234.5",
     "2406:5900:", "::", "4012-8888-", "8888-1881", "900101-", "1234567",
 ]  # fmt: skip
-CASES = [text for name in ("labelled.txt", "held_back.txt") for text, _ in read(name)]
+CASES = [text for name in ("labelled.txt", "held_back.txt", "blind.txt") for text, _ in read(name)]
 TEXTS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(CASES)), max_size=30).map("".join)
 
 
