@@ -17,7 +17,8 @@ _BUILDING = (
 _STREET_NUMBER = r"(?:지하 ?)?[0-9]{1,5}(?:(?:-| ?의 ?)[0-9]{1,4})?"
 ADDRESS = re.compile(
     r"(?<![0-9.,~-])(?:[0-9]{1,4}동 ?[0-9]{1,4}호|"
-    rf"(?P<number>(?:산 ?)?{_STREET_NUMBER}(?:번길 ?{_STREET_NUMBER})?(?:번지)?)(?P<flat>{_BUILDING}?{_FLAT}{{0,3}}))(?![0-9.-])"
+    rf"(?P<number>(?:산 ?)?{_STREET_NUMBER}(?:번길 ?{_STREET_NUMBER})?(?:번지)?)"
+    rf"(?P<flat>{_BUILDING}?{_FLAT}{{0,3}}))(?![0-9.-])"
 )
 # 면 also ends verbs (좋아하면 아폴로 13).
 _DISTRICT = (
