@@ -11,6 +11,8 @@ from functools import cache
 import numpy as np
 from numba import njit
 
+from redwhale.corpus.clean.characters import decode
+
 JOINED, EOJEOL, SENTENCE, LINE = range(4)
 """What stands before a folded character: nothing, a gap between eojeols, the end of a sentence, of a line."""
 
@@ -52,17 +54,10 @@ def _folded(character: str) -> int:
 
 
 @njit(cache=True, nogil=True)
-def decode(data, place):  # type: ignore[no-untyped-def]
-    """Return the character at a byte and its width in bytes; 0 stands for one beyond the basic plane."""
-    first = np.int64(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (np.int64(data[place + 1]) & 0x3F), 2
-    if first < 0xF0:
-        low = (np.int64(data[place + 1]) & 0x3F) << 6 | (np.int64(data[place + 2]) & 0x3F)
-        return (first & 0x0F) << 12 | low, 3
-    return 0, 4
+def folded_at(data, place, table):  # type: ignore[no-untyped-def]
+    """Return what the character at a byte is folded to, and its width in bytes; none beyond the basic plane stays."""
+    code, width = decode(data, place)
+    return np.int64(table[code if code < _CODES else 0]), width
 
 
 @njit(cache=True, nogil=True)
@@ -76,8 +71,7 @@ def fold_text(data, start, end, table, codes, gaps, marks):  # type: ignore[no-u
     gap = np.int64(LINE)
     place = start
     while place < end:
-        code, width = decode(data, place)
-        folded = np.int64(table[code])
+        folded, width = folded_at(data, place, table)
         if folded > LINE:
             codes[count] = folded
             gaps[count] = gap

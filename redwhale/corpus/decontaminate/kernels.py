@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from redwhale.corpus.decontaminate.fold import LINE, SENTENCE, decode, fold_text
+from redwhale.corpus.decontaminate.fold import LINE, SENTENCE, fold_text, folded_at
 
 SEED_CHARS = 8
 RUN_CHARS = 24
@@ -89,8 +89,8 @@ def _span(page, folding, first, count):  # type: ignore[no-untyped-def]
     skipped = first & 63
     number = 0
     while True:
-        code, width = decode(page.data, place)
-        if folding[code] > LINE:
+        folded, width = folded_at(page.data, place, folding)
+        if folded > LINE:
             if number == skipped:
                 begin = place
             number += 1

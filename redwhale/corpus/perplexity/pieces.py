@@ -15,6 +15,7 @@ import sentencepiece
 from numba import njit
 
 from redwhale.core.errors import RedwhaleError
+from redwhale.corpus.clean.characters import decode
 from redwhale.corpus.clean.code import FENCED, code_mask
 from redwhale.corpus.perplexity.hash_table import empty_table, find, insert, table_bits
 from redwhale.corpus.texts import Texts
@@ -182,21 +183,8 @@ def _is_white(byte: int) -> bool:
 def _read_word(data: np.ndarray, i: int, code: np.ndarray, characters: np.ndarray, count: int) -> tuple[int, int]:
     """Decode the word at ``i`` behind the ``count`` characters that are there; return their number and its end."""
     while i < len(data) and count < len(characters) and not _is_white(data[i]) and code[i] != FENCED:
-        byte = np.int64(data[i])
-        if byte < 0x80:
-            characters[count] = byte
-            i += 1
-        elif byte < 0xE0:
-            characters[count] = (byte & 0x1F) << 6 | (data[i + 1] & 0x3F)
-            i += 2
-        elif byte < 0xF0:
-            characters[count] = (byte & 0x0F) << 12 | np.int64(data[i + 1] & 0x3F) << 6 | (data[i + 2] & 0x3F)
-            i += 3
-        else:
-            high = (byte & 0x07) << 18 | np.int64(data[i + 1] & 0x3F) << 12
-            characters[count] = high | np.int64(data[i + 2] & 0x3F) << 6 | (data[i + 3] & 0x3F)
-            i += 4
-        count += 1
+        characters[count], length = decode(data, i)
+        i, count = i + length, count + 1
     return count, i
 
 
