@@ -19,7 +19,6 @@ from redwhale.core.publish import write_json
 
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
-_CHUNK_BYTES = 1 << 22
 
 
 class FileRecord(BaseModel):
@@ -98,12 +97,9 @@ def hash_json(value: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes, read in chunks of 4 MiB."""
-    digest = hashlib.sha256()
+    """Return the sha256 of a file's bytes."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_files(paths: Iterable[Path]) -> list[str]:

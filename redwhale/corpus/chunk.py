@@ -157,7 +157,8 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
     cleaned = clean_texts(texts, treatment.clean)
     outcome = Outcome(cleaned.texts, [None] * len(texts))
     if treatment.decontaminate:  # before masking, which could hide a part of a benchmark
-        index = benchmark_index(treatment.benchmarks, treatment.index_file)
+        file = treatment.index_file
+        index = _stored_index(file) if file else benchmark_index(treatment.benchmarks)
         outcome = decontaminate(cleaned.texts, index, treatment.decontaminate)
     extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
     language, limits = treatment.source.language, treatment.filters
@@ -167,11 +168,15 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
 
 
 @cache
-def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...], file: Path | None = None) -> Index:
-    """Return the index of benchmark texts, once in each process: from ``file`` where another process left it."""
-    if file is not None:
-        return Index.load(file)
+def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...]) -> Index:
+    """Return the index of benchmark texts, built once."""
     return Index.build([item for benchmark, path in benchmarks for item in read_benchmark(benchmark, path)])
+
+
+@cache
+def _stored_index(file: Path) -> Index:
+    """Return the index that another process built, read once in each process."""
+    return Index.load(file)
 
 
 def verdicts_of(processed: Processed) -> tuple[list[str | None], list[str | None]]:
