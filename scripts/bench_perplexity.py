@@ -1,9 +1,10 @@
 """Measure the perplexity filter: training, scoring, memory, and held-out bits by order, vocabulary and pruning.
 
 One JSON line a row, in CPU seconds of one thread, compilation excluded. ``--grid`` adds the table of held-out bits
-per byte, each model trained on four fifths of the documents and measured on the rest.
+per byte, each model trained on four fifths of the documents and measured on the rest. ``--noise`` spoils 300 documents
+of each source in several ways and tells which share lies so many standard deviations above the source's median.
 
-    python scripts/bench_perplexity.py FOLDER_WITH_JSONL_GZ [--grid] [--sample 20]
+    python scripts/bench_perplexity.py FOLDER_WITH_JSONL_GZ [--grid] [--noise] [--sample 20]
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,9 @@ from redwhale.corpus.perplexity.percentiles import thresholds
 from redwhale.corpus.texts import Texts
 
 CHUNK_CHARS = 1_500_000
+RNG = random.Random(1)
+FIRST_SYLLABLE, SYLLABLES = 0xAC00, 11172
+QUARTILES = 1.349  # between the quartiles of a normal distribution, in standard deviations
 PAIRS = [(3, 8000, 2), (4, 8000, 1), (4, 8000, 2), (4, 8000, 3), (4, 16000, 2), (5, 8000, 2)]
 
 
@@ -106,11 +111,48 @@ def grid(files: list[Path], sample: int) -> None:
         print(json.dumps({**row, **told, "cpu_s": round(seconds, 1)}), flush=True)
 
 
+def garbled(text: str, share: float) -> str:
+    """Exchange a share of the syllables for random ones, as bad optical character recognition does."""
+    return "".join(
+        chr(FIRST_SYLLABLE + RNG.randrange(SYLLABLES)) if "가" <= c <= "힣" and RNG.random() < share else c
+        for c in text
+    )
+
+
+SPOILT: dict[str, Callable[[str], str]] = {
+    "5 % of the syllables random": lambda text: garbled(text, 0.05),
+    "10 % of the syllables random": lambda text: garbled(text, 0.1),
+    "20 % of the syllables random": lambda text: garbled(text, 0.2),
+    "keys hit at random": lambda text: "".join(RNG.choice("ㅁㄴㅇㄹㅎㅗㅓㅏㅣㅂㅈㄷㄱ ") for _ in text),
+    "numbers": lambda text: " ".join(str(RNG.randrange(10 ** RNG.randrange(1, 7))) for _ in text.split()),
+    "read backwards": lambda text: text[::-1],
+    "every third word, commas": lambda text: ", ".join(text.split()[::3]),
+    "no spaces": lambda text: text.replace(" ", ""),
+    "words in random order": lambda text: " ".join(RNG.sample(text.split(), len(text.split()))),
+}
+
+
+def noise(files: list[Path], settings: Perplexity) -> None:
+    """Print for each source and way of spoiling which share of documents lies beyond so many deviations."""
+    with tempfile.TemporaryDirectory() as folder:
+        train_on(files, settings, Path(folder), folds=2)
+        model = Model.load(Path(folder))
+        for path in files:
+            lower, median, upper = np.nanquantile(score(model, path)[0], [0.25, 0.5, 0.75])
+            whole = [text for chunk in chunks(path) for text in chunk.strings() if len(text) > 300]
+            chosen = [text[:3000] for text in RNG.sample(whole, min(300, len(whole)))]
+            for way, spoil in {"as it is": str, **SPOILT}.items():
+                away = (model.score(Texts.of([spoil(text) for text in chosen])) - median) / (upper - lower) * QUARTILES
+                shares = {str(limit): round(float(np.mean(away > limit)), 3) for limit in (3, 4, 5, 6)}
+                print(json.dumps({"what": "noise", "source": path.stem.split(".")[0], "way": way, "above": shares}))
+
+
 def main() -> None:
     """Parse the command line and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--grid", action="store_true")
+    parser.add_argument("--noise", action="store_true")
     parser.add_argument("--sample", type=float, default=20, help="MiB")
     options = parser.parse_args()
     files = sorted(options.folder.glob("*.jsonl.gz"))
@@ -118,6 +160,8 @@ def main() -> None:
     bench(files, Perplexity(sample=sample))
     if options.grid:
         grid(files, sample)
+    if options.noise:
+        noise(files, Perplexity(sample=sample))
 
 
 if __name__ == "__main__":
