@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
+_TABLE_CHARS = 160  # a dozen columns of numbers
 _PLAIN_INTERVAL_SECONDS = 30.0
 # What follows `token:` is a secret only where it is long enough for one: `token: 8k` is a slip in a recipe.
 _SECRET = re.compile(
@@ -105,11 +106,11 @@ class Console:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table on stdout; with ``--json`` nothing (the document holds the numbers)."""
         if not self.json_output:
-            self.data(_render_table(title, columns, rows, width=None if self._out.isatty() else 160))
+            self.data(_render_table(title, columns, rows, width=None if self._out.isatty() else _TABLE_CHARS))
 
     def note_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Say a table of progress on stderr and in the log."""
-        for line in _render_table(title, columns, rows, width=110).splitlines():
+        for line in _render_table(title, columns, rows, width=_TABLE_CHARS).splitlines():
             self.note(line)
 
     @contextlib.contextmanager
