@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from redwhale.core.artifact import hash_file
+from redwhale.core.memory import give_back_memory
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.perplexity import Perplexity
 from redwhale.core.tasks import Workers
@@ -89,7 +90,8 @@ def train(
     proto, distinct = _learn_pieces(parts)
     of_folds = [[part for part in parts if part.document % folds == fold] for fold in range(folds)]
     del parts
-    trained = list(workers.map(partial(_train_fold, proto, settings.order), of_folds))
+    parts_of_folds = (of_folds.pop(0) for _ in range(folds))  # each is let go as soon as it is learnt from
+    trained = list(workers.map(partial(_train_fold, proto, settings.order), parts_of_folds))
     if not all(fold.pieces for fold in trained):
         raise too_little_text(distinct)
     arrays = {"pieces": np.frombuffer(proto, dtype=np.uint8)}
@@ -127,6 +129,7 @@ class _Fold:
 
 
 def _train_fold(proto: bytes, order: int, parts: Sequence[Part]) -> _Fold:
+    give_back_memory()  # of what came before: this is where the step needs most
     pieces = Pieces.of(proto)
     stream, offsets = pieces.cut(Texts.of_bytes([part.data for part in parts]))
     last = [i for i, part in enumerate(parts) if i + 1 == len(parts) or parts[i + 1].document != part.document]
