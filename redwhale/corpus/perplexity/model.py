@@ -83,6 +83,7 @@ def train(
     the texts trained on, else 1. The same texts give the same bytes in whatever chunks and order they come.
     Raises where there is too little text.
     """
+    give_back_memory()  # of what came before
     chosen = choose_parts(texts, source_quotas(sizes, settings.sample))
     taken = {name: sum(len(part.data) for part in parts) for name, parts in chosen.items()}
     parts = sorted((part for parts in chosen.values() for part in parts), key=lambda part: (part.document, part.start))
@@ -128,13 +129,16 @@ class _Fold:
     arrays: dict[str, np.ndarray]
 
 
-def _train_fold(proto: bytes, order: int, parts: Sequence[Part]) -> _Fold:
-    give_back_memory()  # of what came before: this is where the step needs most
+def _train_fold(proto: bytes, order: int, parts: list[Part]) -> _Fold:
+    """Learn from the parts of a fold; ``parts`` is emptied, since this is where the whole step needs most memory."""
     pieces = Pieces.of(proto)
     stream, offsets = pieces.cut(Texts.of_bytes([part.data for part in parts]))
     last = [i for i, part in enumerate(parts) if i + 1 == len(parts) or parts[i + 1].document != part.document]
     if not len(stream):
         return _Fold(len(last), 0, {})
-    grams = count_grams(stream.copy(), offsets[1:][last], order=order)
+    stream = stream.copy()  # without the room that was left for longer texts
+    parts.clear()
+    give_back_memory()
+    grams = count_grams(stream, offsets[1:][last], order=order)
     tables = Tables.of(estimate(grams, vocabulary=len(pieces), min_documents=MIN_DOCUMENTS))
     return _Fold(len(last), len(stream), tables.arrays())
