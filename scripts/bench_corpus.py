@@ -1,13 +1,14 @@
 """Measure the corpus step on grown real text, one process by default, reading and writing included.
 
-    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--workers 1] [--rows NAME …]
+    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--workers 1] [--rows NAME …] [--peers PYTHON]
 
 DATA_DIR holds ko/*.jsonl.gz (and kobest/ for decontamination). The input is grown from it with edits, so that the
 share of duplicates stays what it is. One JSON line a row: megabytes (of text, UTF-8), CPU seconds (user and system,
 child processes included), MB/s of CPU, peak MiB of the largest process. ``start_cpu_s`` is the same command on a few
 records: interpreter, imports, compiled kernels from the cache, the benchmarks' index; ``MB_per_cpu_s_net`` leaves it
 out.
-Peers: ``bench_dedup.py`` (near-duplicates) and ``compare_fineweb2.py`` (filters).
+``--peers`` runs other tools on the first 10 MB of the same input, one thread each: datatrove's quality filters and its
+near-duplicates, datasketch, rensa. PYTHON has them installed (``pip install redwhale[bench]``); without it, this one.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bench_peers
 import orjson
 
 SOURCES = ("webnews", "wiki", "law", "cppdocs", "reviews")
+PEER_BYTES = 10 * 10**6
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "NUMBA", "RAYON", "OPENBLAS", "POLARS")}
 ROWS = ("clean", "near", "decontaminate", "default")
 OFF: dict[str, Any] = {
     "deduplicate": {"exact": False, "near": None}, "perplexity": None, "decontaminate": None,
@@ -49,6 +54,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=400)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--peers", nargs="?", const=sys.executable, metavar="PYTHON")
     asked = parser.parse_args()
     out = asked.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -59,6 +65,8 @@ def main() -> None:
         start = run_redwhale(out, few, asked.data.resolve(), row, workers=1)
         figures = run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers)
         report(row, whole_megabytes(whole), figures, start_cpu_s=start["cpu_s"])
+    if asked.peers:
+        run_peers(asked.peers, whole)
 
 
 def grow(data: Path, folder: Path, size_bytes: int) -> Path:
@@ -132,10 +140,38 @@ def run_redwhale(out: Path, folder: Path, data: Path, row: str, *, workers: int)
     return measured([sys.executable, "-m", "redwhale", "preprocess", "-c", str(file), "--fresh", "-q"])
 
 
+def run_peers(python: str, folder: Path) -> None:
+    """Run every other tool on the beginnings of the sources in ``folder`` and print one row each."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source, text_bytes = Path(scratch) / "in.jsonl", 0
+        whole = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+        with source.open("wb") as file:
+            for path in sorted(folder.glob("*.jsonl")):
+                wanted = text_bytes + PEER_BYTES * path.stat().st_size // whole
+                with path.open("rb") as lines:
+                    for line in lines:
+                        file.write(line)
+                        text_bytes += len(orjson.loads(line)["text"].encode())
+                        if text_bytes >= wanted:
+                            break
+        for tool in bench_peers.TOOLS:
+            out = Path(scratch) / tool
+            out.mkdir()
+            command = [python, bench_peers.__file__, "one", tool, str(source), str(out / "out.jsonl")]
+            done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True)
+            row = {"row": tool, "MB": round(text_bytes / 1e6, 1)}
+            if done.returncode:
+                row["failed"] = done.stderr[-300:]
+            else:
+                figures = json.loads(done.stdout.splitlines()[-1])
+                row |= {**figures, "MB_per_cpu_s": round(text_bytes / 1e6 / figures["cpu_s"], 2)}
+            print(json.dumps(row), flush=True)
+
+
 def measured(command: list[str]) -> dict[str, float]:
     """Run a command to its end; return wall and CPU seconds and the peak MiB of its largest process."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")

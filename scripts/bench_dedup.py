@@ -36,7 +36,7 @@ from redwhale.corpus.dedup.signatures import band_keys, shingle_sets, signatures
 from redwhale.corpus.texts import Texts
 
 sys.path.insert(0, str(Path(__file__).parent))
-import bench_dedup_peers as peers
+import bench_peers as peers
 import planted_duplicates as planted
 
 CHUNK_BYTES = 4 << 20

@@ -1,4 +1,4 @@
-"""Remove near-duplicates with other tools: one tool per process, started by ``bench_dedup.py``."""
+"""Filter and deduplicate with other tools: one tool per process, started by the benches beside this file."""
 
 from __future__ import annotations
 
@@ -104,12 +104,49 @@ def datatrove(source: Path, out: Path) -> tuple[int, int]:
     return total, total - sum(len(rows_of(path)) for path in (base / "kept").iterdir())
 
 
+def datatrove_filters(source: Path, out: Path) -> tuple[int, int]:
+    """Run the quality filters of FineWeb-2 and the masking of addresses; words are what stands between spaces."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+    from datatrove.pipeline.formatters import PIIFormatter
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.writers import JsonlWriter
+    from datatrove.utils.word_tokenizers import WordTokenizer
+
+    class Spaces(WordTokenizer):  # its own words for Korean are Kiwi's morphemes, which would take fifty times as long
+        def word_tokenize(self, text: str) -> list[str]:
+            return text.split()
+
+        def sent_tokenize(self, text: str) -> list[str]:
+            return text.split(". ")
+
+        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+            raise NotImplementedError
+
+    spaces = Spaces()
+    folder = out.parent / "in"
+    folder.mkdir()
+    (folder / "in.jsonl").symlink_to(source)
+    filters = [
+        GopherRepetitionFilter(language=spaces),
+        FineWebQualityFilter(language=spaces),
+        GopherQualityFilter(stop_words=[], min_stop_words=0, language=spaces),
+    ]
+    writer = JsonlWriter(str(out.parent / "kept"), compression=None)
+    pipeline = [JsonlReader(str(folder)), *filters, PIIFormatter(), writer]
+    LocalPipelineExecutor(pipeline=pipeline, tasks=1, workers=1, logging_dir=str(out.parent / "logs")).run()
+    total = len(rows_of(source))
+    return total, total - sum(len(rows_of(path)) for path in (out.parent / "kept").iterdir())
+
+
+TOOLS = {
+    "rensa": rensa, "datasketch": datasketch, "datatrove": datatrove, "datatrove-filters": datatrove_filters,
+}  # fmt: skip
+
 if __name__ == "__main__":
     _, _, tool, source, out = sys.argv
     started = time.process_time()
-    documents, removed = {"rensa": rensa, "datasketch": datasketch, "datatrove": datatrove}[tool](
-        Path(source), Path(out)
-    )
+    documents, removed = TOOLS[tool](Path(source), Path(out))
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - started + children.ru_utime + children.ru_stime
     status = Path("/proc/self/status").read_text().splitlines()
