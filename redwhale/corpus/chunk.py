@@ -31,13 +31,14 @@ from redwhale.corpus.filters.measure import Extra, Measures, measure
 from redwhale.corpus.filters.verdict import RULES, Verdicts, judge
 from redwhale.corpus.pii.kinds import KINDS
 from redwhale.corpus.pii.mask import Masked, mask, mask_texts
-from redwhale.corpus.read.collect import Records, Seen
+from redwhale.corpus.read.collect import BAD_REASONS, Records, Seen
 from redwhale.corpus.read.parse import parse_chunk
 from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.store import CHUNK_SCHEMA, serialized
 from redwhale.corpus.texts import Texts
 
 REJECT_CHARS = 2000
+EXAMPLES = 3
 REMOVED_BY_CLEANING = ("markup", "normalized", "lines")
 DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file", "zip_bomb")
 EDGES = "edges"
@@ -85,9 +86,11 @@ class Tally:
     contaminated: Counter[int] = field(default_factory=Counter)
     passages: Counter[int] = field(default_factory=Counter)
     phrases: Counter[int] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        """Add another tally to this one."""
+        """Add another tally to this one; of ``unreadable`` the first few are kept."""
+        self.unreadable += other.unreadable[: EXAMPLES - len(self.unreadable)]
         self.records += other.records
         self.characters_in += other.characters_in
         for name in ("masked", "removed", "decoded", "skipped", "contaminated", "passages", "phrases"):
@@ -291,6 +294,11 @@ def _tally(records: Records, processed: Processed, stays: np.ndarray) -> Tally:
         contaminated=processed.outcome.contaminated,
         passages=processed.outcome.passages,
         phrases=processed.outcome.phrases,
+        unreadable=[
+            f"{record.file}:{record.row + 1} {record.reason}"
+            for record in records.rejected
+            if record.reason in BAD_REASONS and record.reason not in DAMAGED_FILE_REASONS
+        ][:EXAMPLES],
     )
 
 

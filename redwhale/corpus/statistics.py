@@ -35,6 +35,7 @@ def source_statistics(source: Source, *, files: int, tally: Tally, written: Writ
         "rejected": dict(sorted(written.rejected.items())),
         "rejected_bytes": dict(sorted(written.rejected_bytes.items())),
         "removed_bytes": {name: written.removed[name] for name in REMOVALS},
+        "unreadable_examples": tally.unreadable,
         "skipped": dict(sorted(tally.skipped.items())),
         "decoded": dict(sorted(tally.decoded.items())),
         "masked": dict(sorted(tally.masked.items())),

@@ -90,7 +90,7 @@ def _build(recipe: Recipe, section: Preprocess, *, console: Console) -> Built:
             exit_code=GATE,
         )
     console.note_table(TITLE, *waterfall(statistics))
-    _warn_of_empty(statistics, console)
+    _warn_of_sources(statistics, console)
     write_json(folder / STATISTICS_NAME, statistics)
     metrics = {"sources": {source["name"]: source for source in statistics["sources"]}}
     return Built([*outputs, folder / STATISTICS_NAME], counts=total, metrics=metrics)
@@ -106,8 +106,14 @@ def try_out(recipe: Recipe, records: int, *, console: Console) -> dict[str, Any]
         return make_corpus(recipe, section, Path(folder), console=console, records=records)[1]
 
 
-def _warn_of_empty(statistics: dict[str, Any], console: Console) -> None:
+def _warn_of_sources(statistics: dict[str, Any], console: Console) -> None:
+    """Name the first records that could not be read, and sources of which nothing is left."""
+    from redwhale.corpus.chunk import EXAMPLES
+
     for source in statistics["sources"]:
+        if examples := source["unreadable_examples"]:
+            rest = "" if len(examples) < EXAMPLES else " …"
+            console.warn(f"{source['name']}: unreadable records: {', '.join(examples)}{rest}; all are in rejects/")
         if not source["train"]["documents"] + source["held_out"]["documents"]:
             console.warn(f"{source['name']}: no document is left; see rejects/ for the reasons")
 

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from redwhale.core.errors import RedwhaleError
+from redwhale.corpus.reader import STATISTICS_NAME
 from tests.corpus.makers import korean, make_recipe, reasons, rows, run, write_jsonl
 from tests.corpus.read.reading import BAD_LINES, among_good
 
@@ -31,6 +32,11 @@ def test_every_bad_record_has_its_reason_and_costs_no_other(tmp_path: Path) -> N
     assert reasons(recipe) == expected
     assert len(texts(recipe)) == len(expected)
     assert manifest.counts["records"] == 2 * len(expected) and manifest.counts["bad_records"] == len(expected)
+    named = [f"a.jsonl:{row + 1} {reason}" for row, reason in sorted(expected.items())[:3]]
+    statistics = json.loads((recipe.corpus_folder / STATISTICS_NAME).read_bytes())
+    assert statistics["sources"][0]["unreadable_examples"] == named
+    warning = f"s: unreadable records: {', '.join(named)} …; all are in rejects/"
+    assert warning in (recipe.corpus_folder / "log.txt").read_text("utf-8")
     rejects = {row["row"]: row for row in rows(recipe, "rejects")}
     assert rejects[max(expected)]["detail"] == "byte 26 is 0xb9"
     assert rejects[1]["text"].startswith('{"id": "x"') and "character" in rejects[1]["detail"]
