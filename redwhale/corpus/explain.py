@@ -124,7 +124,7 @@ def _decided(place: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """Yield what the whole corpus decided of a document that stays."""
     bounds = zip(("lowest", "highest"), place["bounds"], strict=True)
     copies = place["cluster_size"] - 1
-    yield "duplicates", f"{copies} {'copy' if copies == 1 else 'copies'} removed in its favour", "", "kept"
+    yield "duplicates", f"{copies or 'no'} {'copies' if copies > 1 else 'copy'} removed in its favour", "", "kept"
     if place["bits_per_byte"] is None:
         yield "perplexity", "not scored", "", "does not apply"
     else:
