@@ -1,14 +1,15 @@
 """Measure the corpus step on grown real text, one process by default, reading and writing included.
 
-    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--workers 1] [--rows NAME …] [--peers PYTHON]
+    python scripts/bench_corpus.py DATA_DIR OUT_DIR [--megabytes 400] [--workers 1] [--rows NAME …]
+                                   [--parts] [--peers PYTHON]
 
 DATA_DIR holds ko/*.jsonl.gz (and kobest/ for decontamination). The input is grown from it with edits, so that the
 share of duplicates stays what it is. One JSON line a row: megabytes (of text, UTF-8), CPU seconds (user and system,
 child processes included), MB/s of CPU, peak MiB of the largest process. ``start_cpu_s`` is the same command on a few
 records: interpreter, imports, compiled kernels from the cache, the benchmarks' index; ``MB_per_cpu_s_net`` leaves it
-out.
-``--peers`` runs other tools on the first 10 MB of the same input, one thread each: datatrove's quality filters and its
-near-duplicates, datasketch, rensa. PYTHON has them installed (``pip install redwhale[bench]``); without it, this one.
+out. ``--parts`` measures what a worker does to the sources in this process, part by part. ``--peers`` runs other tools
+on the first 10 MB of the same input, one thread each: datatrove's quality filters and its near-duplicates, datasketch,
+rensa. PYTHON has them installed (``pip install redwhale[bench]``); without it, this one.
 """
 
 from __future__ import annotations
@@ -22,14 +23,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from operator import sub
 from pathlib import Path
 from typing import Any
 
 import bench_peers
 import orjson
 
+from redwhale.core.recipe.deduplicate import NearDuplicates
+from redwhale.core.recipe.load import load_recipe
+from redwhale.corpus.clean.clean import clean_texts
+from redwhale.corpus.dedup.signatures import signatures
+from redwhale.corpus.filters.measure import Extra, measure
+from redwhale.corpus.filters.verdict import judge
+from redwhale.corpus.gather import treatments_of
+from redwhale.corpus.pii.mask import mask_texts
+from redwhale.corpus.read.cut import cut_chunks
+from redwhale.corpus.read.parse import parse_chunk
+from redwhale.corpus.read.sources import source_files
+
 SOURCES = ("webnews", "wiki", "law", "cppdocs", "reviews")
+PARTS = ("read", "clean", "filters", "personal data", "signatures")
 PEER_BYTES = 10 * 10**6
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "NUMBA", "RAYON", "OPENBLAS", "POLARS")}
 ROWS = ("clean", "near", "decontaminate", "default")
@@ -54,6 +70,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=400)
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--peers", nargs="?", const=sys.executable, metavar="PYTHON")
     asked = parser.parse_args()
     out = asked.out.resolve()
@@ -65,6 +82,8 @@ def main() -> None:
         start = run_redwhale(out, few, asked.data.resolve(), row, workers=1)
         figures = run_redwhale(out, whole, asked.data.resolve(), row, workers=asked.workers)
         report(row, whole_megabytes(whole), figures, start_cpu_s=start["cpu_s"])
+    if asked.parts:
+        run_parts(out, whole)
     if asked.peers:
         run_peers(asked.peers, whole)
 
@@ -130,14 +149,49 @@ def section_of(row: str, data: Path) -> dict[str, Any]:
 
 def run_redwhale(out: Path, folder: Path, data: Path, row: str, *, workers: int) -> dict[str, float]:
     """Run ``redwhale preprocess`` in a process of its own and measure it."""
+    file = write_recipe(out, folder, row, section_of(row, data), workers=workers)
+    return measured([sys.executable, "-m", "redwhale", "preprocess", "-c", str(file), "--fresh", "-q"])
+
+
+def write_recipe(out: Path, folder: Path, name: str, section: dict[str, Any], *, workers: int) -> Path:
+    """Write the recipe of a row over the sources in ``folder``."""
     sources = [{"name": name, "language": "ko", "path": str(folder / f"{name}.jsonl")} for name in SOURCES]
     recipe = {
         "version": 1, "workdir": str(out / "run"), "machine": {"workers": workers},
-        "preprocess": {"sources": sources, **section_of(row, data)},
+        "preprocess": {"sources": sources, **section},
     }  # fmt: skip
-    file = out / f"{row}.yaml"
+    file = out / f"{name}.yaml"
     file.write_text(json.dumps(recipe, ensure_ascii=False))
-    return measured([sys.executable, "-m", "redwhale", "preprocess", "-c", str(file), "--fresh", "-q"])
+    return file
+
+
+def run_parts(out: Path, folder: Path) -> None:
+    """Print how fast the sources of ``folder`` are read, cleaned, filtered, masked and signed, kernels compiled."""
+    recipe = load_recipe(write_recipe(out, folder, "parts", {}, workers=1))
+    section = recipe.need("preprocess")
+    seconds, text_bytes = Counter[str](), 0
+    for number, treatment in enumerate(treatments_of(recipe, section)):
+        chunks = cut_chunks(treatment.source, number, source_files(recipe, treatment.source, number), limit=1 << 24)
+        for count, chunk in enumerate(chunks):
+            started = [time.process_time()]
+            texts = parse_chunk(chunk, treatment.source).texts
+            started.append(time.process_time())
+            cleaned = clean_texts(texts, treatment.clean)
+            started.append(time.process_time())
+            extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
+            measures = measure(cleaned.texts, extra=extra, limits=treatment.filters, language="ko")
+            judge(measures, treatment.filters, "ko")
+            started.append(time.process_time())
+            masked = mask_texts(cleaned.texts, treatment.pii)
+            started.append(time.process_time())
+            signatures(masked.texts, NearDuplicates())
+            started.append(time.process_time())
+            if number or count:  # the first chunk loads the kernels
+                text_bytes += len(texts.data)
+                seconds.update(dict(zip(PARTS, map(sub, started[1:], started), strict=True)))
+    for part in PARTS:
+        row = {"part": part, "MB": round(text_bytes / 1e6, 1), "cpu_s": round(seconds[part], 2)}
+        print(json.dumps({**row, "MB_per_cpu_s": round(text_bytes / 1e6 / seconds[part], 1)}), flush=True)
 
 
 def run_peers(python: str, folder: Path) -> None:

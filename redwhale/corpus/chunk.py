@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -35,10 +35,10 @@ from redwhale.corpus.read.collect import BAD_REASONS, Records, Seen
 from redwhale.corpus.read.parse import parse_chunk
 from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.store import CHUNK_SCHEMA, serialized
+from redwhale.corpus.tally import EXAMPLES, Tally
 from redwhale.corpus.texts import Texts
 
 REJECT_CHARS = 2000
-EXAMPLES = 3
 REMOVED_BY_CLEANING = ("markup", "normalized", "lines")
 DAMAGED_FILE_REASONS = ("truncated_file", "damaged_file", "zip_bomb")
 EDGES = "edges"
@@ -71,30 +71,6 @@ class Processed:
     measures: Measures
     verdicts: Verdicts
     masked: Masked
-
-
-@dataclass
-class Tally:
-    """What was counted on the way; tallies of chunks add up."""
-
-    records: int = 0
-    characters_in: int = 0
-    masked: Counter[str] = field(default_factory=Counter)
-    removed: Counter[str] = field(default_factory=Counter)
-    decoded: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    contaminated: Counter[int] = field(default_factory=Counter)
-    passages: Counter[int] = field(default_factory=Counter)
-    phrases: Counter[int] = field(default_factory=Counter)
-    unreadable: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        """Add another tally to this one; of ``unreadable`` the first few are kept."""
-        self.unreadable += other.unreadable[: EXAMPLES - len(self.unreadable)]
-        self.records += other.records
-        self.characters_in += other.characters_in
-        for name in ("masked", "removed", "decoded", "skipped", "contaminated", "passages", "phrases"):
-            getattr(self, name).update(getattr(other, name))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.tasks import Workers
-from redwhale.corpus.chunk import Cleaned, Tally, Treatment, benchmark_index, clean_chunk, keeps_sketches
+from redwhale.corpus.chunk import Cleaned, Treatment, benchmark_index, clean_chunk, keeps_sketches
 from redwhale.corpus.dedup.keys import KeyFiles
 from redwhale.corpus.dedup.lines import LineFiles
 from redwhale.corpus.inputs import benchmark_path
@@ -24,6 +24,7 @@ from redwhale.corpus.read.parse import ColumnCheck
 from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.read.sources import SourceFile
 from redwhale.corpus.store import Store
+from redwhale.corpus.tally import Tally
 
 
 def treatments_of(recipe: Recipe, section: Preprocess, index_file: Path | None = None) -> tuple[Treatment, ...]:

@@ -9,9 +9,10 @@ from redwhale.core.artifact import GateRecord
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.corpus import Gate, Preprocess
 from redwhale.core.recipe.sources import Source
-from redwhale.corpus.chunk import DAMAGED_FILE_REASONS, Tally
+from redwhale.corpus.chunk import DAMAGED_FILE_REASONS
 from redwhale.corpus.read.collect import BAD_REASONS
 from redwhale.corpus.shards import REMOVALS, Written
+from redwhale.corpus.tally import Tally
 
 SCHEMA = 2
 _QUANTILES = (0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)

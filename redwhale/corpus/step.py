@@ -19,6 +19,7 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.inputs import inputs_of, remote_digests
 from redwhale.corpus.reader import STATISTICS_NAME, STEP
+from redwhale.corpus.tally import EXAMPLES
 from redwhale.corpus.waterfall import TITLE, waterfall
 
 ALGORITHM = 3
@@ -108,8 +109,6 @@ def try_out(recipe: Recipe, records: int, *, console: Console) -> dict[str, Any]
 
 def _warn_of_sources(statistics: dict[str, Any], console: Console) -> None:
     """Name the first records that could not be read, and sources of which nothing is left."""
-    from redwhale.corpus.chunk import EXAMPLES
-
     for source in statistics["sources"]:
         if examples := source["unreadable_examples"]:
             rest = "" if len(examples) < EXAMPLES else " …"

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.corpus.chunk import Tally
 from redwhale.corpus.shards import Written
 from redwhale.corpus.statistics import corpus_statistics, source_statistics
+from redwhale.corpus.tally import Tally
 from redwhale.corpus.waterfall import waterfall
 from tests.corpus.makers import korean, make_recipe, reasons, rows, run, write_jsonl
 

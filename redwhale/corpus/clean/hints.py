@@ -47,8 +47,8 @@ class Hints(NamedTuple):
 
     ``trigger``: (65536,) uint8 by two bytes, 1 + the index of a word, 254 for ``@``, 255 for a newline; ``words``:
     (words, longest) uint8; ``sizes`` and ``at``: (words,) int64; ``firsts``: (65536,) bool, first characters;
-    ``heads``, ``ends``: rising int64 keys of the first three characters and of the last two letters; ``beginnings``,
-    ``endings``: rising int64 hashes of the letters that menu words begin and end with.
+    ``heads``, ``ends``: rising int64 keys of the first two or three characters and of the last two letters;
+    ``beginnings``, ``endings``: rising int64 hashes of the letters that menu words begin and end with.
     """
 
     trigger: np.ndarray

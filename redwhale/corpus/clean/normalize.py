@@ -8,20 +8,17 @@ from functools import cache
 
 import numpy as np
 
-from redwhale.corpus.clean.characters import (
-    CARE,
+from redwhale.corpus.clean.characters import CARE, character_classes, newline_classes, rewrite
+from redwhale.corpus.clean.jamo import compose_jamo, compose_spelt
+from redwhale.corpus.clean.needs import (
     COMPOSE,
     FILLED,
     REWRITE,
     UNTIDY,
-    character_classes,
     flags_of,
     have_other_newlines,
     lines_to_compose,
-    newline_classes,
-    rewrite,
 )
-from redwhale.corpus.clean.jamo import compose_jamo, compose_spelt
 from redwhale.corpus.clean.splice import splice
 from redwhale.corpus.clean.tidy import tidy
 from redwhale.corpus.texts import Texts
