@@ -10,7 +10,7 @@ from redwhale.core.artifact import Input, Manifest
 from redwhale.core.base import base_folder
 from redwhale.core.console import Console
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.recipe.vocabulary import Tokenizer as Settings
+from redwhale.core.recipe.tokenizer import Tokenizer as Settings
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
@@ -76,8 +76,8 @@ def learn_pieces(
     if settings.new_tokens == 0:
         return [], counts | {"new_tokens": 0}
     from redwhale.corpus.reader import read_sources
-    from redwhale.tokenizer.learn import learn
-    from redwhale.tokenizer.sample import read_sample
+    from redwhale.tokenizer.learn.continued import learn
+    from redwhale.tokenizer.learn.sample import read_sample
 
     sample = read_sample(read_sources(recipe.corpus_folder), base, sample_bytes=settings.sample)
     learned = learn(base, sample, settings, console)

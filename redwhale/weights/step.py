@@ -14,8 +14,8 @@ from redwhale.core.artifact import Input, Manifest
 from redwhale.core.base import INDEX_NAME, base_folder, weight_files
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.recipe.vocabulary import Init
 from redwhale.core.step import Built, Plan, produce
 from redwhale.tokenizer.reader import refuse_other_base, tokenizer_input
 

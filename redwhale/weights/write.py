@@ -10,7 +10,7 @@ import torch
 from redwhale.core import artifact
 from redwhale.core.base import INDEX_NAME
 from redwhale.core.publish import write_bytes, write_json
-from redwhale.core.recipe.vocabulary import Init
+from redwhale.core.recipe.init import Init
 from redwhale.weights.checkpoint import (
     CONFIG_NAME,
     Checkpoint,

@@ -13,8 +13,9 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.evaluate import Evaluate
 from redwhale.core.recipe.fields import Section
+from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.pretrain import Pretrain
-from redwhale.core.recipe.vocabulary import Init, Tokenizer
+from redwhale.core.recipe.tokenizer import Tokenizer
 
 
 class Machine(Section):

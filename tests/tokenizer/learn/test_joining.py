@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redwhale.tokenizer.joining import Joiner
+from redwhale.tokenizer.learn.joining import Joiner
 
 
 def _always(piece: str) -> bool:

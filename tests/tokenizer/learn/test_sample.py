@@ -10,7 +10,7 @@ import pytest
 
 from redwhale.core.errors import RedwhaleError
 from redwhale.tokenizer.base import BaseTokenizer, read_base
-from redwhale.tokenizer.sample import read_sample
+from redwhale.tokenizer.learn.sample import read_sample
 from tests import pico
 from tests.tokenizer.makers import parquet_source
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from redwhale.core.console import Console, Progress
-from redwhale.core.recipe.vocabulary import Tokenizer as Settings
+from redwhale.core.recipe.tokenizer import Tokenizer as Settings
 from redwhale.tokenizer.base import SENTENCEPIECE, BaseTokenizer, tokenizer_of
 from redwhale.tokenizer.byte_alphabet import raw, written
 from redwhale.tokenizer.hangul import byte_piece_length, has_hangul, text_piece_length
-from redwhale.tokenizer.joining import Joiner
+from redwhale.tokenizer.learn.joining import Joiner
+from redwhale.tokenizer.learn.sample import Sample
 from redwhale.tokenizer.proto import normal_scores
-from redwhale.tokenizer.sample import Sample
 
 
 @dataclass(frozen=True)
