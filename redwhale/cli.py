@@ -188,6 +188,36 @@ def evaluate_bits_per_byte(
     tables.show_bits_per_byte(results, console)
 
 
+@evaluation_app.command("tokenizer", short_help="Compare tokenizers on text.")
+def evaluate_tokenizer(
+    names: Annotated[list[str] | None, typer.Argument(
+        metavar="TOKENIZER", show_default=False,
+        help="Folders or files (tokenizer.json, a SentencePiece model, a rank file), or `base` and `tokenizer`, "
+        "those of the recipe. Ratios refer to the first. [base tokenizer]",
+    )] = None,
+    data: Annotated[list[Path] | None, typer.Option(
+        "--data", help="File or folder of text, given again for each; the recipe's held-out text by default.",
+    )] = None,
+    text: Annotated[str, typer.Option("--text", help="Column or path of the text in --data.")] = "text",
+    config: Config = DEFAULT, changes: Changes = None, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Example:  redwhale eval tokenizer base tokenizer --data news.jsonl.gz
+
+    Compare any tokenizers on the same text. A recipe is read only for `base`, `tokenizer` or held-out text.
+    """
+    from redwhale import tables
+    from redwhale.core.console import Console, keep_stdout_for_data
+    from redwhale.core.recipe.load import load_recipe
+    from redwhale.evaluation import tokenizers
+
+    recipe, console = None, Console(json_output=json, quiet=quiet)
+    keep_stdout_for_data()
+    if tokenizers.needs_recipe(names or [], data or []):
+        recipe = load_recipe(config, changes or ())
+    result = tokenizers.run(names or [], data=data or [], text=text, recipe=recipe, console=console)
+    tables.show_tokenizers(result, console)
+
+
 @app.command(short_help="Do everything that is not yet done, in order.")
 def run(
     config: Config = DEFAULT, changes: Changes = None,

@@ -96,6 +96,52 @@ def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
     console.table("Bits per byte on held-out text", ["", *results], rows)
 
 
+def show_tokenizers(result: dict[str, Any], console: Console) -> None:
+    """Show what tokenizers make of each text, a row a tokenizer, and what each one is."""
+    console.result("eval tokenizer", result)
+    languages = [source.get("language") for source in result["sources"].values()]
+    pooled = {f"all {name}": body for name, body in result["languages"].items() if languages.count(name) > 1}
+    bodies = result["sources"] | pooled
+    if languages.count(None) > 1:
+        bodies["all"] = result["all"]
+    rows = []
+    for place, body in bodies.items():
+        for number, (name, figures) in enumerate(body["tokenizers"].items()):
+            rows.append(["" if number else place, name, *_tokenizer_cells(figures)])
+    columns = ["text", "tokenizer", "tokens\n/char", "ratio", "tokens\n/word", "bytes\n/token", "byte\ntokens", "Rényi",
+               "kept", "exact"]  # fmt: skip
+    title = f"Tokenizers (ratio to {result['reference']}; morpheme boundaries kept, token boundaries that are one)"
+    console.table(title, columns, rows)
+    described = []
+    for name, tokenizer in result["tokenizers"].items():
+        used = tokenizer["new_pieces"] or {}
+        speed = result["all"]["tokenizers"][name]["encode_megabytes_per_cpu_second"]
+        described.append([
+            name, tokenizer["vocabulary"], used.get("pieces"), used.get("never_used"),
+            used.get("used_fewer_than_10_times"), _padded(speed, "6.2f"), tokenizer["library"],
+        ])  # fmt: skip
+    columns = ["tokenizer", "vocabulary", "new pieces", "never\nused", "under\n10 uses", "MB per\nCPU-s", "library"]
+    console.table("", columns, described)
+
+
+def _tokenizer_cells(figures: dict[str, Any]) -> list[str]:
+    """Return the figures of one tokenizer, shares in percent, all of a column equally wide."""
+    return [
+        _padded(figures["tokens_per_character"], "6.3f"),
+        _padded(figures["ratio"], "5.3f"),
+        _padded(figures["tokens_per_eojeol"], "6.2f"),
+        _padded(figures["bytes_per_token"], "6.2f"),
+        _padded(figures["byte_token_share"], "6.1%"),
+        _padded(figures["renyi_efficiency"], "5.3f"),
+        _padded(figures["morpheme_boundaries_kept"], "4.0%"),
+        _padded(figures["morpheme_boundary_precision"], "5.0%"),
+    ]
+
+
+def _padded(value: float | None, form: str) -> str:
+    return f"{value:{form}}" if value is not None else "-".rjust(int(form[0]))
+
+
 def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **more: Any) -> None:
     """Show the chain's result: bits per byte at every boundary, speed, memory, KoBEST, tokens per character."""
     manifests = outcome.manifests

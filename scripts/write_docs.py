@@ -21,7 +21,7 @@ from redwhale.core.recipe.render import flow
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     "new", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer", "init-model", "pack",
-    "pretrain", "eval kobest", "eval bpb", "demo",
+    "pretrain", "eval kobest", "eval bpb", "eval tokenizer", "demo",
 )  # fmt: skip
 
 

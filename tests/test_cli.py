@@ -12,7 +12,8 @@ from redwhale.__main__ import _explain
 
 COMMANDS = [
     ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["run"], ["demo"], ["new"],
-    ["status"], ["eval", "kobest"], ["eval", "bpb"], ["show", "recipe"], ["show", "lineage"], ["eval"], ["show"], [],
+    ["status"], ["eval", "kobest"], ["eval", "bpb"], ["eval", "tokenizer"], ["show", "recipe"], ["show", "lineage"],
+    ["eval"], ["show"], [],
 ]  # fmt: skip
 
 

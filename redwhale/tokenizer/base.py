@@ -79,7 +79,10 @@ def tokenizer_of(document: dict[str, Any], *, merges_only: bool = False) -> Toke
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """List the files that decide what the tokenizer of ``folder`` is."""
-    return [folder / name for name in (JSON_NAME, MODEL_NAME, CONFIG_NAME, *OTHER_NAMES) if (folder / name).is_file()]
+    names = [JSON_NAME, MODEL_NAME, CONFIG_NAME, *OTHER_NAMES]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    ranks = rank_file.find_rank_file(folder) if not (folder / JSON_NAME).is_file() else None
+    return files if ranks is None or ranks in files else [*files, ranks]
 
 
 def read_base(folder: Path) -> BaseTokenizer:
@@ -91,10 +94,15 @@ def read_base(folder: Path) -> BaseTokenizer:
     notes: list[str] = []
     if model_path.is_file() and not rank_file.is_rank_file(model_path):
         proto = sentencepiece_proto.read_proto(model_path)
-        document, notes = sentencepiece_proto.agreeing_document(proto, document, where=model_path)
-    elif document is None and model_path.is_file():
-        document = rank_file.llama3_document(model_path)
-        notes = ["tokenizer.json made from the rank file with Llama-3's pattern and special tokens"]
+        lacking = _merged_only_in_json(proto, document)
+        if lacking:
+            notes = [f"tokenizer.model lacks {lacking} pieces of tokenizer.json, which is used alone"]
+            proto = None
+        else:
+            document, notes = sentencepiece_proto.agreeing_document(proto, document, where=model_path)
+    elif document is None and (ranks := rank_file.find_rank_file(folder)) is not None:
+        document, model = rank_file.read_rank_document(ranks)
+        notes = [f"tokenizer.json made from the rank file {ranks.name} with {model}'s pattern and special tokens"]
     if document is None:
         raise RedwhaleError(
             "there is no tokenizer.json or tokenizer.model",
@@ -159,6 +167,14 @@ def _read_json(path: Path) -> dict[str, Any]:
             "the file holds no JSON object", where=str(path), fix="fetch the base's tokenizer again", exit_code=USAGE
         )
     return value
+
+
+def _merged_only_in_json(proto: ModelProto, document: dict[str, Any] | None) -> int:
+    """Return how many pieces a tokenizer.json merges that its tokenizer.model lacks: one of them was not extended."""
+    if document is None:
+        return 0
+    made = {left + right for left, right in document["model"]["merges"]}
+    return len(made.difference(piece.piece for piece in proto.pieces))
 
 
 def _refuse_other_models(document: dict[str, Any], path: Path) -> None:
@@ -233,6 +249,8 @@ def _special_tokens(
         special = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
     elif proto is None and contents == ["<|endoftext|>"]:
         special = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    elif proto is None and contents[:2] == ["<|endoftext|>", "<|im_start|>"]:  # Qwen begins no text with a token
+        special = {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
     elif proto is None and {"<s>", "</s>"} <= set(contents):
         special = {"bos_token": "<s>", "eos_token": "</s>"}
     for source in (_read_json(folder / "special_tokens_map.json"), config):

@@ -11,7 +11,8 @@ def _byte_characters() -> dict[int, str]:
 
 BYTE_CHARACTERS = _byte_characters()
 """GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the others for U+0100 on."""
-_BYTES = {character: byte for byte, character in BYTE_CHARACTERS.items()}
+_BYTES = {ord(character): chr(byte) for byte, character in BYTE_CHARACTERS.items()}
+_RAW = dict.fromkeys(range(256), "\uffff") | _BYTES  # what is not of the alphabet cannot be encoded
 
 
 def written(data: bytes) -> str:
@@ -22,6 +23,6 @@ def written(data: bytes) -> str:
 def raw(token: str) -> bytes | None:
     """Return the bytes of a byte-level token; None where it is not written in the alphabet."""
     try:
-        return bytes(_BYTES[character] for character in token)
-    except KeyError:
+        return token.translate(_RAW).encode("latin-1")
+    except UnicodeEncodeError:
         return None

@@ -5,6 +5,8 @@ A text without Hangul keeps its tokens exactly; that and the other guarantees ar
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from redwhale.core import artifact
 from redwhale.core.artifact import Input, Manifest
 from redwhale.core.base import base_folder
@@ -16,8 +18,11 @@ from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
 from redwhale.tokenizer.reader import refuse_other_base
 
+if TYPE_CHECKING:
+    from redwhale.tokenizer.compare import HeldOut
+
 STEP = "train-tokenizer"
-ALGORITHM = 2
+ALGORITHM = 3
 HELD_OUT_DOCUMENTS = 500
 """Most held-out documents per source that the tokenizer is checked and measured on."""
 
@@ -25,7 +30,10 @@ HELD_OUT_DOCUMENTS = 500
 def plan(recipe: Recipe) -> Plan:
     """Return what train-tokenizer reads and writes; a hub base must be fetched already."""
     settings: Settings = recipe.need("tokenizer")
-    files = tokenizer_files(base_folder(recipe, fetch=False))
+    folder = base_folder(recipe, fetch=False)
+    files = tokenizer_files(folder)
+    if settings.new_tokens == "auto" and (folder / "config.json").is_file():
+        files.append(folder / "config.json")
     return Plan(
         step=STEP,
         command=recipe.command("train-tokenizer"),
@@ -59,41 +67,62 @@ def build(recipe: Recipe, settings: Settings, console: Console) -> Built:
     base = read_base(base_folder(recipe, fetch=False))
     for note in base.notes:
         console.note(f"{STEP}: {note}")
-    pieces, counts = learn_pieces(recipe, base, settings, console)
-    outputs = write_extension(base, pieces, folder)
     held_out = held_out_texts(recipe.corpus_folder, documents=HELD_OUT_DOCUMENTS)
+    learned, counts = learn_pieces(recipe, base, settings, console)
+    pieces, curve = choose_size(base, learned, counts, settings, held_out, console)
+    outputs = write_extension(base, pieces, folder)
     verification = verify_extension(base, folder, held_out)
     text = compare(base, tokenizer_of(read_document(folder / JSON_NAME)), held_out)
     _say(text, console)
-    return Built(outputs=outputs, counts=counts, metrics={"verification": verification} | text)
+    counts |= {"new_tokens": len(pieces)}
+    return Built(outputs=outputs, counts=counts, metrics={"verification": verification} | curve | text)
 
 
 def learn_pieces(
     recipe: Recipe, base: BaseTokenizer, settings: Settings, console: Console
 ) -> tuple[list[str], dict[str, object]]:
     """Learn the new pieces; return them with the counts for the manifest, and warn where there are fewer."""
+    wanted = settings.auto.largest if settings.new_tokens == "auto" else settings.new_tokens
     counts: dict[str, object] = {"family": base.family, "base_tokens": base.tokens, "asked": settings.new_tokens}
-    if settings.new_tokens == 0:
-        return [], counts | {"new_tokens": 0}
+    if wanted == 0:
+        return [], counts
     from redwhale.corpus.reader import read_sources
-    from redwhale.tokenizer.learn.continued import learn
+    from redwhale.tokenizer.learn import auxiliary, continued
     from redwhale.tokenizer.learn.sample import read_sample
 
-    sample = read_sample(read_sources(recipe.corpus_folder), base, sample_bytes=settings.sample)
-    learned = learn(base, sample, settings, console)
-    if len(learned.pieces) < settings.new_tokens:
+    sources = read_sources(recipe.corpus_folder)
+    sample = read_sample(sources, base, sample_bytes=settings.sample, weights=settings.source_weights)
+    method = {"continued": continued.learn, "auxiliary": auxiliary.learn}[settings.method]
+    learned = method(base, sample, settings, count=wanted, console=console)
+    if len(learned.pieces) < wanted:
         console.warn(
-            f"{STEP}: {len(learned.pieces)} tokens instead of {settings.new_tokens}: no other join occurs "
+            f"{STEP}: {len(learned.pieces)} tokens instead of {wanted}: no other join occurs "
             f"{settings.min_count} times in {sample.text_bytes} bytes (`tokenizer.min_count`, `tokenizer.sample`)"
         )
     return learned.pieces, counts | {
-        "new_tokens": len(learned.pieces),
+        "learned": len(learned.pieces),
         "syllables": learned.syllables,
+        "extra_characters": learned.extra,
         "lowest_count": learned.lowest_count,
         "sample_bytes": sample.text_bytes,
         "sample_sources": sample.sources,
         "distinct_words": learned.distinct_words,
     }
+
+
+def choose_size(
+    base: BaseTokenizer, learned: list[str], counts: dict[str, Any], settings: Settings, held_out: HeldOut,
+    console: Console,
+) -> tuple[list[str], dict[str, object]]:  # fmt: skip
+    """Return the pieces to add, and for the manifest the curve by which `auto` chose how many."""
+    if settings.new_tokens != "auto":
+        return learned, {}
+    from redwhale.tokenizer import size
+
+    sizes = size.sweep(base, learned, held_out, counts["sample_sources"], size.read_shape(base.folder), settings.auto)
+    chosen, reason = size.choose(sizes, settings.auto)
+    console.note(f"{STEP}: {chosen} new tokens: {reason}")
+    return learned[:chosen], {"size": size.as_metrics(sizes, chosen, reason)}
 
 
 def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:

@@ -15,6 +15,7 @@ from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.tokenizer import check_texts
 from redwhale.tokenizer.base import JSON_NAME, MODEL_NAME, SENTENCEPIECE, BaseTokenizer, read_document, tokenizer_of
 from redwhale.tokenizer.byte_alphabet import raw
+from redwhale.tokenizer.characters import is_extra
 from redwhale.tokenizer.compare import HeldOut
 from redwhale.tokenizer.extend import EXTENSION_NAME
 from redwhale.tokenizer.hangul import SPACE, byte_piece_length, has_hangul, text_piece_length
@@ -41,7 +42,7 @@ def verify_extension(base: BaseTokenizer, folder: Path, held_out: HeldOut) -> di
     texts += [token["content"] for token in base.document["added_tokens"] if token["special"]]
     counts = _old_parts_untouched(base, document, folder)
     counts |= _pieces_sound(base, document, extension)
-    counts |= _unchanged_without_hangul(old, new, check_texts.english_and_code() + texts)
+    counts |= _unchanged(old, new, check_texts.english_and_code() + texts, extra=extra_characters(base, pieces))
     counts |= _round_trips(old, new, texts)
     counts |= _sentencepiece_agrees(base, new, folder, texts + spaced)
     return counts | _transformers_agree(base, new, folder, texts + spaced)
@@ -84,14 +85,15 @@ def _old_parts_untouched(base: BaseTokenizer, document: dict[str, Any], folder: 
 
 
 def _pieces_sound(base: BaseTokenizer, document: dict[str, Any], extension: dict[str, Any]) -> dict[str, Any]:
-    """Check that new pieces are Hangul, have contiguous ids, can be reached by merges alone and are spelt right."""
+    """Check that new pieces are Hangul or single signs, numbered in order, reached by merges alone, and spelt right."""
     length = text_piece_length if base.family == SENTENCEPIECE else lambda piece: byte_piece_length(raw(piece) or b"x")
+    extra = extra_characters(base, extension["pieces"])
     cut = tokenizer_of(document, merges_only=True).model.tokenize
     tokens = {identifier: token for token, identifier in base.vocabulary.items()}
     pieces = extension["pieces"]
     for identifier, piece in enumerate(pieces, base.tokens):
-        if not length(piece):
-            raise _breach("a new piece is not Hangul alone", piece)
+        if not length(piece) and not extra.issuperset(_surfaces(base, [piece]) or ["?"]):
+            raise _breach("a new piece is neither Hangul alone nor a sign", piece)
         if [token.id for token in cut(piece)] != [identifier]:
             raise _breach("a new piece cannot be reached", piece)
         decomposition = extension["decomposition"][identifier - base.tokens]
@@ -126,14 +128,23 @@ def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [e.ids for batch in batches for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
 
 
-def _unchanged_without_hangul(old: Tokenizer, new: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:
-    """Compare every line without Hangul, and every whole text without Hangul."""
-    lines = {line for text in texts for line in text.splitlines() if line and not has_hangul(line)}
-    checked = sorted(lines | {text for text in texts if text and not has_hangul(text)})
+def _unchanged(old: Tokenizer, new: Tokenizer, texts: Sequence[str], *, extra: frozenset[str]) -> dict[str, Any]:
+    """Compare every line, and every whole text, that has no Hangul and none of the ``extra`` characters added."""
+
+    def counts(text: str) -> bool:
+        return bool(text) and not has_hangul(text) and extra.isdisjoint(text)
+
+    lines = {line for text in texts for line in text.splitlines()}
+    checked = sorted(filter(counts, lines.union(texts)))
     for text, before, after in zip(checked, _ids(old, checked), _ids(new, checked), strict=True):
         if before != after:
-            raise _breach("a text without Hangul has other tokens", text)
-    return {"texts_without_hangul": len(checked), "texts_without_hangul_changed": 0}
+            raise _breach("a text without new characters has other tokens", text)
+    return {"texts_without_hangul": len(checked), "texts_without_hangul_changed": 0, "extra_characters": len(extra)}
+
+
+def extra_characters(base: BaseTokenizer, pieces: Sequence[str]) -> frozenset[str]:
+    """Return the new pieces that are single characters beside Hangul."""
+    return frozenset(text for text in _surfaces(base, pieces) if len(text) == 1 and is_extra(text))
 
 
 def _round_trips(old: Tokenizer, new: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:

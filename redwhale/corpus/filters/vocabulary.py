@@ -90,6 +90,11 @@ def slot_of(key: np.uint64, keys: np.ndarray) -> int:
     return slot  # type: ignore[return-value]
 
 
+def certain_terms() -> frozenset[str]:
+    """Return the terms that are certain by themselves, of all categories, without the mark for what may follow."""
+    return frozenset(term.rstrip("*") for certain, _, _ in _TERMS.values() for term in certain.split())
+
+
 @cache
 def vocabulary() -> Tables:
     """Return what the kernels look terms up in.

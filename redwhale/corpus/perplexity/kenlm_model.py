@@ -11,10 +11,10 @@ import numpy as np
 import sentencepiece
 
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.hash_table import EMPTY
 from redwhale.core.publish import atomic_file
 from redwhale.corpus.clean.code import FENCED, code_mask
 from redwhale.corpus.perplexity.counts import WORD_BITS
-from redwhale.corpus.perplexity.hash_table import EMPTY
 from redwhale.corpus.perplexity.model import bits_per_byte
 from redwhale.corpus.perplexity.pieces import BEGIN, END, prose_bytes
 from redwhale.corpus.perplexity.tables import Tables

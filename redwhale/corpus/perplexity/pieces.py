@@ -15,9 +15,9 @@ import sentencepiece
 from numba import njit
 
 from redwhale.core.errors import RedwhaleError
+from redwhale.core.hash_table import empty_table, find, insert, table_bits
 from redwhale.corpus.clean.characters import decode
 from redwhale.corpus.clean.code import FENCED, code_mask
-from redwhale.corpus.perplexity.hash_table import empty_table, find, insert, table_bits
 from redwhale.corpus.texts import Texts
 
 BEGIN, END = 1, 2

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from redwhale.core.hash_table import empty_table, find, insert, table_bits
 from redwhale.corpus.perplexity.counts import WORD_BITS
-from redwhale.corpus.perplexity.hash_table import empty_table, find, insert, table_bits
 from redwhale.corpus.perplexity.kneser_ney import Order
 from redwhale.corpus.perplexity.pieces import BEGIN
 

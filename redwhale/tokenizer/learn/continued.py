@@ -7,55 +7,70 @@ new piece is itself in the vocabulary, and no new piece is unreachable.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from redwhale.core.console import Console, Progress
+import numpy as np
+
+from redwhale.core.console import Console
 from redwhale.core.recipe.tokenizer import Tokenizer as Settings
-from redwhale.tokenizer.base import SENTENCEPIECE, BaseTokenizer, tokenizer_of
-from redwhale.tokenizer.byte_alphabet import raw, written
-from redwhale.tokenizer.hangul import byte_piece_length, has_hangul, text_piece_length
-from redwhale.tokenizer.learn.joining import Joiner
+from redwhale.tokenizer.base import SENTENCEPIECE, BaseTokenizer
+from redwhale.tokenizer.characters import is_extra
+from redwhale.tokenizer.hangul import has_hangul
+from redwhale.tokenizer.learn.cut import Cutter, cutter_of, piece_of, string_of
+from redwhale.tokenizer.learn.excluded import excluded_strings
+from redwhale.tokenizer.learn.joiner import Joiner
+from redwhale.tokenizer.learn.morphemes import morpheme_boundaries
+from redwhale.tokenizer.learn.pretokens import pretokens
 from redwhale.tokenizer.learn.sample import Sample
+from redwhale.tokenizer.learn.words import WordCounts
 from redwhale.tokenizer.proto import normal_scores
 
 
 @dataclass(frozen=True)
 class Learned:
-    """New pieces in order, as the vocabulary writes them, and how they came about."""
+    """New pieces in order, as the vocabulary writes them, and how they came about.
+
+    ``lowest_count``: occurrences of the last join in the sample; ``extra``: single characters beside Hangul.
+    """
 
     pieces: list[str]
     syllables: int
+    extra: int
     distinct_words: int
     lowest_count: int
 
 
-def learn(base: BaseTokenizer, sample: Sample, settings: Settings, console: Console) -> Learned:
-    """Learn at most ``settings.new_tokens`` pieces: frequent single syllables first, then merges by count."""
-    syllables = frequent_syllables(sample.words, settings)
-    with console.progress("learning", total=settings.new_tokens, unit="tokens") as progress:
+def learn(base: BaseTokenizer, sample: Sample, settings: Settings, *, count: int, console: Console) -> Learned:
+    """Learn at most ``count`` pieces: frequent single syllables first, then joins and signs by the tokens they save."""
+    syllables = frequent_syllables(sample.characters, settings)
+    signs = frequent_signs(base, sample.characters, settings) if settings.extra_characters else {}
+    with console.progress("learning", total=count, unit="tokens") as progress:
         if base.family == SENTENCEPIECE:
-            pieces = [syllable for syllable in syllables if syllable not in base.vocabulary][: settings.new_tokens]
-            joiner = _sentencepiece_joiner(base, pieces, sample.words, settings.max_chars)
+            first = [syllable.encode() for syllable in syllables if syllable not in base.vocabulary][:count]
+            joiner = _sentencepiece_joiner(base, first, sample, settings)
         else:
-            joiner = _byte_level_joiner(base, sample.words, settings.max_chars)
-            pieces = _join_syllables(base, joiner, syllables, settings)
-        single = len(pieces)
-        lowest = _join_most_frequent(joiner, pieces, settings, progress)
-    return Learned(pieces, single, distinct_words=joiner.distinct_words, lowest_count=lowest)
+            joiner = _byte_level_joiner(base, signs, sample, settings)
+            first = _join_syllables(cutter_of(base), joiner, syllables, settings, count)
+        progress.advance(len(first))
+        joined = joiner.join_most_frequent(
+            count - len(first), at_least=settings.min_count, advance=lambda done: progress.advance(done)
+        )
+    saving = signs if base.family == SENTENCEPIECE else {}  # byte-level ones are joins like others
+    strings = first + interleave(joined, saving)[: count - len(first)]
+    chosen = set(strings)
+    lowest = min((joins for string, joins in joined if string in chosen), default=0)
+    pieces = [piece_of(base, string) for string in strings]
+    extra = len(chosen & signs.keys())
+    return Learned(pieces, len(first), extra, distinct_words=joiner.distinct_words, lowest_count=lowest)
 
 
-def frequent_syllables(words: Counter[str], settings: Settings) -> list[str]:
+def frequent_syllables(characters: np.ndarray, settings: Settings) -> list[str]:
     """Return the Hangul characters of the sample, most frequent first, up to the coverage wanted.
 
-    Characters that the base has already count towards the coverage.
+    Characters that the base has already count towards the coverage. ``characters``: (0x110000,) int64, counts.
     """
-    counts: Counter[str] = Counter()
-    for word, count in words.items():
-        for character in word:
-            counts[character] += count
-    hangul = [(count, character) for character, count in counts.items() if has_hangul(character)]
+    hangul = [(int(characters[code]), chr(code)) for code in np.flatnonzero(characters) if has_hangul(chr(code))]
     hangul.sort(key=lambda item: (-item[0], item[1]))
     wanted = settings.syllable_coverage * sum(count for count, _ in hangul)
     covered, chosen = 0, []
@@ -67,67 +82,77 @@ def frequent_syllables(words: Counter[str], settings: Settings) -> list[str]:
     return chosen
 
 
-def _join_most_frequent(joiner: Joiner, pieces: list[str], settings: Settings, progress: Progress) -> int:
-    """Append merges to ``pieces`` until there are enough or none is frequent enough; return the last count."""
-    lowest = 0
-    progress.advance(len(pieces))
-    while len(pieces) < settings.new_tokens:
-        best = joiner.most_frequent(at_least=settings.min_count)
-        if best is None:
-            break
-        piece, lowest = best
-        joiner.join(piece)
-        pieces.append(piece)
-        progress.advance()
-    return lowest
+def frequent_signs(base: BaseTokenizer, characters: np.ndarray, settings: Settings) -> dict[bytes, int]:
+    """Return the characters beside Hangul that may be added, each with the tokens that it would save."""
+    signs = {}
+    for code in np.flatnonzero(characters >= settings.min_count):
+        character = chr(code)
+        string = character.encode(errors="replace")
+        if is_extra(character) and piece_of(base, string) not in base.vocabulary:
+            signs[string] = int(characters[code]) * (len(string) - 1)
+    return signs
 
 
-def _sentencepiece_joiner(base: BaseTokenizer, syllables: list[str], words: Counter[str], max_chars: int) -> Joiner:
+def interleave(joined: list[tuple[bytes, int]], saving: dict[bytes, int]) -> list[bytes]:
+    """Merge joins, in their order, with single characters, those that save more tokens first."""
+    strings = []
+    waiting = sorted(saving, key=lambda string: (saving[string], string))
+    for string, count in joined:
+        while waiting and saving[waiting[-1]] >= count:
+            strings.append(waiting.pop())
+        strings.append(string)
+    return strings + waiting[::-1]
+
+
+def _sentencepiece_joiner(base: BaseTokenizer, syllables: list[bytes], sample: Sample, settings: Settings) -> Joiner:
     """Cut words as the base does once it has the new syllables; a join that is a base piece happens at once."""
-    model = base.document["model"]
-    first = base.tokens
-    vocabulary = model["vocab"] | {syllable: first + i for i, syllable in enumerate(syllables)}
-    cut = tokenizer_of(base.document | {"model": model | {"vocab": vocabulary}}).model.tokenize
+    cutter = cutter_of(base, [syllable.decode() for syllable in syllables])
     scores = normal_scores(base.proto) if base.proto is not None else {}
-
-    def allowed(piece: str) -> bool:
-        return len(piece) > 1 and text_piece_length(piece) in range(1, max_chars + 1) and piece not in vocabulary
-
+    earlier = {
+        string: -score
+        for piece, score in scores.items()
+        if len(piece) > 1 and has_hangul(piece) and (string := string_of(base, piece)) is not None
+    }
     return Joiner(
-        ([token.value for token in cut(word)], count) for word, count in words.items() if len(word) > 1
-    ).start(allowed, earlier={piece: -score for piece, score in scores.items() if len(piece) > 1 and has_hangul(piece)})
+        cutter.cut(sample.words, _boundaries(sample.words, settings)),
+        cutter.strings,
+        max_chars=settings.max_chars,
+        partial=False,
+        forbidden=excluded_strings(settings),
+        earlier=earlier,
+    )
 
 
-def _byte_level_joiner(base: BaseTokenizer, words: Counter[str], max_chars: int) -> Joiner:
+def _byte_level_joiner(base: BaseTokenizer, signs: Iterable[bytes], sample: Sample, settings: Settings) -> Joiner:
     """Cut words as the base's pre-tokenizer and merges do."""
-    tokenizer = tokenizer_of(base.document, merges_only=True)
-    cut, split = tokenizer.model.tokenize, tokenizer.pre_tokenizer.pre_tokenize_str
-    pretokens: Counter[str] = Counter()
-    for word, count in words.items():
-        if has_hangul(word):
-            for pretoken, _ in split(word):
-                pretokens[pretoken] += count
-
-    def allowed(piece: str) -> bool:
-        data = raw(piece)
-        return data is not None and byte_piece_length(data) in range(1, max_chars + 1) and piece not in base.vocabulary
-
-    cuts = (([token.value for token in cut(pretoken)], count) for pretoken, count in pretokens.items())
-    return Joiner(cuts).start(allowed, earlier={})
+    cutter, words = cutter_of(base), pretokens(base, sample.words)
+    return Joiner(
+        cutter.cut(words, _boundaries(words, settings)),
+        cutter.strings,
+        max_chars=settings.max_chars,
+        partial=True,
+        allowed=signs,
+        forbidden=excluded_strings(settings),
+    )
 
 
-def _join_syllables(base: BaseTokenizer, joiner: Joiner, syllables: Iterable[str], settings: Settings) -> list[str]:
+def _boundaries(words: WordCounts, settings: Settings) -> np.ndarray:
+    return morpheme_boundaries(words) if settings.morphemes else np.zeros(0, dtype=np.bool_)
+
+
+def _join_syllables(
+    cutter: Cutter, joiner: Joiner, syllables: Iterable[str], settings: Settings, count: int
+) -> list[bytes]:
     """Join the bytes of single syllables from the left, where every step is certainly Hangul and frequent enough."""
-    cut = tokenizer_of(base.document, merges_only=True).model.tokenize
-    pieces: list[str] = []
+    strings: list[bytes] = []
     for syllable in syllables:
-        parts = [token.value for token in cut(written(syllable.encode()))]
-        prefixes = ["".join(parts[:size]) for size in range(2, len(parts) + 1)]
-        for piece in prefixes:
-            if joiner.is_piece(piece):
+        parts = cutter.spell(syllable.encode())
+        for size in range(2, len(parts) + 1):
+            string = b"".join(parts[:size])
+            if joiner.is_piece(string):
                 continue
-            if len(pieces) >= settings.new_tokens or joiner.count(piece) < settings.min_count:
+            if len(strings) >= count or joiner.count(string) < settings.min_count:
                 break
-            joiner.join(piece)
-            pieces.append(piece)
-    return pieces
+            joiner.join(string)
+            strings.append(string)
+    return strings

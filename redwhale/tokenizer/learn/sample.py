@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.corpus.pii.kinds import PLACEHOLDERS
 from redwhale.corpus.reader import CorpusSource, iterate_texts
 from redwhale.tokenizer.base import SENTENCEPIECE, BaseTokenizer
+from redwhale.tokenizer.characters import is_extra
 from redwhale.tokenizer.hangul import HANGUL, SPACE, has_hangul
+from redwhale.tokenizer.learn.words import CODE_POINTS, INSIDE, WANTED, WordCounter, WordCounts
 
 SEGMENT_CHARACTERS = 16_384
 """Longer documents are sampled in parts of this length, so that no document is the whole sample."""
 SEGMENTS = 64
 """Parts are also no longer than a source's share divided by this (but 64 characters)."""
-WORD_CHARACTERS = 128
-"""Longer runs without white space are counted in parts of this length."""
 
 # What stands for masked personal data is no language: its words must not become tokens.
 _PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
@@ -26,39 +27,87 @@ _PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
 
 @dataclass(frozen=True)
 class Sample:
-    """Words with their counts: ``words`` are what the base merges within, ``text_bytes`` what was read."""
+    """What was read: ``words`` are what the base merges within, ``characters`` (0x110000,) int64 all there is."""
 
-    words: Counter[str]
+    words: WordCounts
+    characters: np.ndarray
     text_bytes: int
     sources: dict[str, int]
 
 
-def read_sample(sources: list[CorpusSource], base: BaseTokenizer, *, sample_bytes: int) -> Sample:
-    """Count the words of the Korean sources, ``sample_bytes`` shared over them by size.
+@dataclass(frozen=True)
+class Segment:
+    """A part of a document; ``begins`` tells that it is the first one."""
+
+    source: str
+    text: str
+    begins: bool
+
+
+def read_sample(
+    sources: list[CorpusSource], base: BaseTokenizer, *, sample_bytes: int, weights: Mapping[str, float] | None = None
+) -> Sample:
+    """Count the words and characters of the sample; parameters as of ``sample_texts``."""
+    counter = WordCounter(_character_classes(base))
+    normalise = _normaliser(base)
+    taken: dict[str, int] = {}
+    for segment in sample_texts(sources, sample_bytes=sample_bytes, weights=weights):
+        taken[segment.source] = taken.get(segment.source, 0) + len(segment.text.encode())
+        counter.add(normalise(_PLACEHOLDER.sub("\n", segment.text), segment.begins))
+    words = counter.finish()
+    return Sample(words, counter.characters, text_bytes=sum(taken.values()), sources=taken)
+
+
+def sample_texts(
+    sources: list[CorpusSource], *, sample_bytes: int, weights: Mapping[str, float] | None = None
+) -> Iterator[Segment]:
+    """Yield parts of the Korean sources, ``sample_bytes`` shared over them by ``weights``, else by size.
 
     Every source is read from beginning to end and gives evenly spread parts; the same corpus always gives
-    the same sample. Raises exit code 2 where no source is Korean.
+    the same sample. No line is too long: long ones come in parts. Raises exit code 2 where no source is Korean.
     """
-    korean = [source for source in sources if source.language == "ko"]
-    total = sum(source.text_bytes for source in korean)
-    if not total:
+    korean = [source for source in sources if source.language == "ko" and source.text_bytes]
+    if not korean:
         raise RedwhaleError(
             "the corpus has no Korean text to learn from",
             where="preprocess.sources",
             fix="give a source `language: ko`, or set `tokenizer.new_tokens: 0`",
             exit_code=USAGE,
         )
-    counter = _word_counter(base)
-    words: Counter[str] = Counter()
-    taken = {}
+    shares = share_bytes({source.name: source.text_bytes for source in korean}, sample_bytes, weights)
     for source in korean:
-        share = min(sample_bytes * source.text_bytes // total, source.text_bytes)
         texts = (text for batch in iterate_texts(source.train_files) for text in batch)
-        part = _SpreadPart(share, source.text_bytes)
+        part = _SpreadPart(shares[source.name], source.text_bytes)
         for text, begins in part.take(texts):
-            counter(_PLACEHOLDER.sub("\n", text), begins, words)
-        taken[source.name] = part.taken_bytes
-    return Sample(words, text_bytes=sum(taken.values()), sources=taken)
+            yield Segment(source.name, text, begins)
+
+
+def share_bytes(sizes: Mapping[str, int], wanted: int, weights: Mapping[str, float] | None) -> dict[str, int]:
+    """Share ``wanted`` bytes over sources by weight (by size where there are none), no source beyond its size.
+
+    What a small source cannot give is shared over the others. Raises exit code 2 for weights of other sources.
+    """
+    weighing = {name: float(size) for name, size in sizes.items()} if weights is None else dict(weights)
+    if unknown := sorted(weighing.keys() - sizes.keys()):
+        raise RedwhaleError(
+            f"{', '.join(unknown)} is no Korean source of the corpus ({', '.join(sizes)})",
+            where="tokenizer.source_weights",
+            fix="name the sources as `preprocess.sources` does",
+            exit_code=USAGE,
+        )
+    shares = dict.fromkeys(sizes, 0)
+    left = min(wanted, sum(sizes[name] for name, weight in weighing.items() if weight > 0))
+    open_ones = [name for name, weight in weighing.items() if weight > 0]
+    while open_ones and left:
+        total = sum(weighing[name] for name in open_ones)
+        filled = [name for name in open_ones if sizes[name] <= left * weighing[name] / total]
+        if not filled:
+            return shares | {name: int(left * weighing[name] / total) for name in open_ones}
+        for name in filled:
+            shares[name] = sizes[name]
+            left -= sizes[name]
+        open_ones = [name for name in open_ones if name not in filled]
+    return shares
 
 
 class _SpreadPart:
@@ -98,42 +147,40 @@ def _segments(text: str, characters: int) -> Iterator[tuple[int, str]]:
         start = end
 
 
-def _word_counter(base: BaseTokenizer) -> Callable[[str, bool, Counter[str]], None]:
-    """Return a function that adds the words of a text to a counter, as the base's own pipeline cuts them."""
-    if base.family == SENTENCEPIECE:
-        return _sentencepiece_words(base)
-    return _byte_level_words(base)
+def is_mixed(base: BaseTokenizer) -> bool:
+    """Tell whether the base has pieces of Hangul with other characters, so that words must be whole eojeols."""
+    return any(has_hangul(piece) and not re.fullmatch(f"{SPACE}?[{HANGUL}]+", piece) for piece in base.vocabulary)
 
 
-def _sentencepiece_words(base: BaseTokenizer) -> Callable[[str, bool, Counter[str]], None]:
-    """Words are Hangul runs with the space before them: only there can new pieces form.
+def _character_classes(base: BaseTokenizer) -> np.ndarray:
+    """Return what each character is to the words of a base: (0x110000,) uint8.
 
-    Where the base itself has pieces of Hangul with other characters, words are whole eojeols.
+    SentencePiece: words are Hangul runs with the space before them, only there can new pieces form; eojeols
+    where the base is mixed. Byte-level: eojeols, still to be cut by the base's pre-tokenizer.
     """
-    mixed = any(has_hangul(piece) and not re.fullmatch(f"{SPACE}?[{HANGUL}]+", piece) for piece in base.vocabulary)
-    inside = f"[^{SPACE}\\s]" if mixed else f"[{HANGUL}]"
-    find = re.compile(f"{SPACE}?{inside}{{1,{WORD_CHARACTERS}}}").findall
+    classes = np.zeros(CODE_POINTS, dtype=np.uint8)
+    hangul = [code for code in range(0x1100, 0xD7A4) if has_hangul(chr(code))]
+    if base.family != SENTENCEPIECE or is_mixed(base):
+        classes[:] = INSIDE
+        classes[[code for code in range(0x3001) if chr(code).isspace()]] = 0
+        classes[ord(SPACE)] = 0 if base.family == SENTENCEPIECE else INSIDE
+    if base.family != SENTENCEPIECE:
+        classes[[code for code in range(0x80, 0x30000) if is_extra(chr(code))]] |= WANTED
+    classes[hangul] = INSIDE | WANTED
+    return classes
+
+
+def _normaliser(base: BaseTokenizer) -> Callable[[str, bool], str]:
+    """Return a function from a segment, and whether it begins a document, to what the base merges, spaces as spaces."""
     normalizer = base.tokenizer().normalizer
-    prefix = SPACE if normalizer is not None and normalizer.normalize_str("a").startswith(SPACE) else ""
-    identity = base.proto is not None and not base.proto.normalizer_spec.precompiled_charsmap
+    if base.family != SENTENCEPIECE:
+        return lambda text, begins: text if normalizer is None else str(normalizer.normalize_str(text))
+    prefix = " " if normalizer is not None and normalizer.normalize_str("a").startswith(SPACE) else ""
+    if base.proto is not None and not base.proto.normalizer_spec.precompiled_charsmap:
+        return lambda text, begins: prefix * begins + text
 
-    def count(text: str, begins: bool, words: Counter[str]) -> None:
-        if not identity and normalizer is not None:
-            text = normalizer.normalize_str(text)
-            text = text if begins else text.removeprefix(prefix)
-        else:
-            text = prefix * begins + text
-        words.update(find(text.replace(" ", SPACE)))
+    def normalise(text: str, begins: bool) -> str:
+        text = text if normalizer is None else normalizer.normalize_str(text).replace(SPACE, " ")
+        return text if begins else text.removeprefix(prefix)
 
-    return count
-
-
-def _byte_level_words(base: BaseTokenizer) -> Callable[[str, bool, Counter[str]], None]:
-    """Words are eojeols with the space before them, still to be cut by the base's pre-tokenizer."""
-    find = re.compile(f" ?\\S{{1,{WORD_CHARACTERS}}}").findall
-    normalizer = base.tokenizer().normalizer
-
-    def count(text: str, begins: bool, words: Counter[str]) -> None:
-        words.update(find(normalizer.normalize_str(text) if normalizer is not None else text))
-
-    return count
+    return normalise

@@ -1,0 +1,1 @@
+"""What a tokenizer makes of text: sizes, use of the vocabulary, morphemes."""
