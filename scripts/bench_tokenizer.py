@@ -5,7 +5,8 @@ Every 20th document of each Korean source is held out, the others are learnt fro
 - ``ratio``: tokens of the extended tokenizer / tokens of the base on the held-out text, per source and in all, for the
   methods at equal numbers of new tokens, and of the auxiliary's pieces as they come, nothing dropped or refilled;
 - ``learn``: seconds (two cores) and peak MiB of learning 18,900 pieces for Llama-2 from 20 MB;
-- ``large``: the same from 1 GB, grown from the sources with every third word taken from another text;
+- ``large``: the same from 1 GB, grown from the sources: every third word of a copy is the beginning of one word and
+  the end of another, so that there are some ten times as many different words;
 - ``auto``: the curve by which ``new_tokens: auto`` chooses for a body of 10.4B weights, d 4096.
 
     python scripts/bench_tokenizer.py DATA OUT [--rows ratio,learn,large,auto]
@@ -14,12 +15,13 @@ Every 20th document of each Korean source is held out, the others are learnt fro
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import random
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_corpus import grow, read_records
+from bench_corpus import read_records
 
 from redwhale.core.console import Console
 from redwhale.core.recipe.tokenizer import AutoSize
@@ -67,7 +69,7 @@ def main() -> None:
     if "learn" in rows:
         run_child(data, out, folder, LEARNT_BYTES, "learn")
     if "large" in rows:
-        run_child(data, out, as_parquet(grow(data, out / "grown", LARGE_BYTES), out / "large"), LARGE_BYTES, "large")
+        run_child(data, out, grow(folder, out / "large", LARGE_BYTES), LARGE_BYTES, "large")
     if "auto" in rows:
         for name in SIZES:
             print_curve(read_base(data / "tokenizers" / name), name, folder)
@@ -85,27 +87,32 @@ def split(data: Path, folder: Path) -> Path:
     return folder
 
 
-def as_parquet(grown: Path, folder: Path) -> Path:
-    """Write grown JSON lines as parquet, a thousand documents at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(grown.glob("*.jsonl")):
-        with pq.ParquetWriter(folder / f"{path.stem}.parquet", pa.schema([("text", pa.string())])) as writer:
-            for batch in batches(path):
+def grow(folder: Path, target: Path, size_bytes: int) -> Path:
+    """Write sources of ``size_bytes`` in all: copies of the texts with new words among the old."""
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sources_of(folder):
+        texts = pq.read_table(source.train_files[0])["text"].to_pylist()
+        wanted = size_bytes * source.text_bytes // sum(one.text_bytes for one in sources_of(folder))
+        rng = random.Random(source.name)
+        with pq.ParquetWriter(target / f"{source.name}.parquet", pa.schema([("text", pa.string())])) as writer:
+            written = 0
+            for start in itertools.cycle(range(0, len(texts), _BATCH)):
+                batch = [with_new_words(text, rng) for text in texts[start : start + _BATCH]]
                 writer.write_table(pa.table({"text": batch}))
-    return folder
+                written += sum(len(text.encode()) for text in batch)
+                if written >= wanted:
+                    break
+    return target
 
 
-def batches(path: Path) -> Iterator[list[str]]:
-    """Yield the texts of a JSON lines file, a thousand at once."""
-    with path.open(encoding="utf-8") as file:
-        batch: list[str] = []
-        for line in file:
-            batch.append(json.loads(line)["text"])
-            if len(batch) == _BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+def with_new_words(text: str, rng: random.Random) -> str:
+    """Return the text with every third word, on average, put together of two of its words."""
+    words = text.split(" ")
+    for i in range(len(words)):
+        if rng.random() < 1 / 3:
+            one, other = rng.choice(words), rng.choice(words)
+            words[i] = one[: len(one) // 2 + 1] + other[len(other) // 2 :]
+    return " ".join(words)
 
 
 def sources_of(folder: Path) -> list[CorpusSource]:

@@ -119,7 +119,7 @@ def compare_scores(
     from lm_eval.models.huggingface import HFLM
 
     from redwhale.evaluation.kobest.score import score_questions
-    from redwhale.evaluation.targets import context_of
+    from redwhale.measure.models import context_of
 
     context_tokens = context_of(model)
     device = next(model.parameters()).device

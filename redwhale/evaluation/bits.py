@@ -16,6 +16,7 @@ from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.reader import corpus_input
 from redwhale.evaluation import targets
 from redwhale.evaluation.targets import Target
+from redwhale.measure import models
 from redwhale.measure.bits_per_byte import BitsPerByte, by_language, measure_texts
 
 STEP = "eval-bpb"
@@ -63,13 +64,13 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
     settings: Settings = recipe.need("evaluate").bits_per_byte
     device = choose_device(recipe)
     sources = held_out(recipe, settings.documents)
-    model = targets.load_model(target.folder, device)
+    model = models.load_model(target.folder, device)
     tokenizer = load_tokenizer(target.folder)
-    context_tokens = min(context_limit(recipe), targets.context_of(model))
+    context_tokens = min(context_limit(recipe), models.context_of(model))
     results: dict[str, tuple[str, BitsPerByte]] = {}
     total = sum(len(texts) for _, texts in sources.values())
     fix = "lower `pretrain.sequence_length`, or measure on a device with more memory"
-    with targets.explain_out_of_memory(fix), console.progress("bits per byte", total, "documents") as progress:
+    with models.explain_out_of_memory(fix), console.progress("bits per byte", total, "documents") as progress:
         for source, (language, texts) in sources.items():
             measured = measure_texts(
                 model, tokenizer, texts, document_bytes=settings.document_bytes, context_tokens=context_tokens,
@@ -83,7 +84,7 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
     }
     protocol = {
         "documents": settings.documents, "document_bytes": settings.document_bytes, "context_tokens": context_tokens,
-        "weights_dtype": targets.dtype_of(model), "softmax_dtype": "float32",
+        "weights_dtype": models.dtype_of(model), "softmax_dtype": "float32",
     }  # fmt: skip
     write_json(folder / RESULT_NAME, {"schema": SCHEMA, "protocol": protocol, **figures})
     documents = {source: len(texts) for source, (_, texts) in sources.items()}

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redwhale.core.artifact import Input, read_manifest
 from redwhale.core.base import base_folder, weight_files
-from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    import torch
+from redwhale.measure.models import unloadable
 
 # What decides a plain folder's output besides its weights; the manifest covers it where there is one.
 _DECIDING_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json")
@@ -80,64 +77,6 @@ def result_folder(recipe: Recipe, wanted: str, measure: str) -> Path:
     return recipe.root / "evaluation" / label / measure
 
 
-def load_model(folder: Path, device: torch.device) -> Any:
-    """Load a causal language model for measuring, in the precision that it is stored in.
-
-    Raises where its files cannot be read or lack a tensor, which the library would fill with noise.
-    """
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    loaded: Any
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype="auto",
-            attn_implementation="sdpa",
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unloadable("model", folder, error) from error
-    model, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise RedwhaleError(
-            f"the model's files lack {missing[0]}{more}", where=str(folder), fix="fetch or make the model again"
-        )
-    return model.to(device).eval()
-
-
-@contextlib.contextmanager
-def explain_out_of_memory(fix: str) -> Iterator[None]:
-    """Turn a device out of memory into an error of exit code 4 that says what to lower."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        first_line = str(error).splitlines()[0]
-        raise RedwhaleError(f"the device is out of memory ({first_line})", fix=fix, exit_code=RESOURCES) from error
-
-
-def context_of(model: Any, *, default: int = 2048) -> int:
-    """Return the most tokens that a model reads at once, found as lm-evaluation-harness does."""
-    config = getattr(model.config, "text_config", None) or model.config
-    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
-        if (value := getattr(config, name, None)) is not None:
-            return int(value)
-    return default
-
-
-def dtype_of(model: Any) -> str:
-    """Return the name of the weights' precision, such as ``bfloat16``."""
-    return str(next(model.parameters()).dtype).removeprefix("torch.")
-
-
 def load_default_tokenizer(folder: Path) -> Any:
     """Load a tokenizer with its own defaults, as lm-evaluation-harness does (KoBEST is compared with it)."""
     from transformers import AutoTokenizer
@@ -145,9 +84,4 @@ def load_default_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise _unloadable("tokenizer", folder, error) from error
-
-
-def _unloadable(part: str, folder: Path, error: Exception) -> RedwhaleError:
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return RedwhaleError(f"the {part} cannot be loaded ({first_line})", where=str(folder), exit_code=FAILED)
+        raise unloadable("tokenizer", folder, error) from error

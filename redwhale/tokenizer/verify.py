@@ -13,7 +13,15 @@ from tokenizers import Tokenizer
 
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.tokenizer import check_texts
-from redwhale.tokenizer.base import JSON_NAME, MODEL_NAME, SENTENCEPIECE, BaseTokenizer, read_document, tokenizer_of
+from redwhale.tokenizer.base import (
+    CONFIG_NAME,
+    JSON_NAME,
+    MODEL_NAME,
+    SENTENCEPIECE,
+    BaseTokenizer,
+    read_document,
+    tokenizer_of,
+)
 from redwhale.tokenizer.byte_alphabet import raw
 from redwhale.tokenizer.characters import is_extra
 from redwhale.tokenizer.compare import HeldOut
@@ -24,6 +32,7 @@ from redwhale.tokenizer.proto import read_proto
 TEXT_CHARACTERS = 20_000
 """Held-out texts are checked up to this length."""
 BATCH_TEXTS = 64
+_MOST_SPECIALS = 64
 _KEPT_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 
@@ -43,6 +52,7 @@ def verify_extension(base: BaseTokenizer, folder: Path, held_out: HeldOut) -> di
     counts = _old_parts_untouched(base, document, folder)
     counts |= _pieces_sound(base, document, extension)
     counts |= _unchanged(old, new, check_texts.english_and_code() + texts, extra=extra_characters(base, pieces))
+    counts |= _specials_parsed_alike(base, document, folder)
     counts |= _round_trips(old, new, texts)
     counts |= _sentencepiece_agrees(base, new, folder, texts + spaced)
     return counts | _transformers_agree(base, new, folder, texts + spaced)
@@ -140,6 +150,26 @@ def _unchanged(old: Tokenizer, new: Tokenizer, texts: Sequence[str], *, extra: f
         if before != after:
             raise _breach("a text without new characters has other tokens", text)
     return {"texts_without_hangul": len(checked), "texts_without_hangul_changed": 0, "extra_characters": len(extra)}
+
+
+def _specials_parsed_alike(base: BaseTokenizer, document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Check that with special parsing on, control tokens in English come out as the base's, and the chat template too.
+
+    Spaces around a control token are kept, eaten or doubled by its flags: all ways are tried.
+    """
+    old, new = base.tokenizer(), tokenizer_of(document)
+    for tokenizer in (old, new):
+        tokenizer.encode_special_tokens = False
+    specials = [token["content"] for token in base.document["added_tokens"]][:_MOST_SPECIALS]
+    frames = ("{}", " {}", "{} ", "a{}b", "a {} b", "  {}  two  spaces", "{0}{0}\n{0} x")
+    texts = [frame.format(special) for special in specials for frame in frames]
+    for text, before, after in zip(texts, _ids(old, texts), _ids(new, texts), strict=True):
+        if before != after:
+            raise _breach("a control token in text without Hangul is parsed otherwise", text)
+    written = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    if written.get("chat_template") != base.config.get("chat_template"):
+        raise _breach("the chat template changed", written.get("chat_template"), folder)
+    return {"texts_with_specials": len(texts)}
 
 
 def extra_characters(base: BaseTokenizer, pieces: Sequence[str]) -> frozenset[str]:

@@ -15,7 +15,8 @@ from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
-from redwhale.evaluation import bits, targets
+from redwhale.evaluation import bits
+from redwhale.measure import models
 from redwhale.measure.bits_per_byte import measure_texts
 from redwhale.tokenizer.reader import load_tokenizer
 from tests import pico
@@ -61,7 +62,7 @@ def test_sources_and_languages(tmp_path: Path, base: Path) -> None:
     result = json.loads((tmp_path / "run/evaluation/base/bits_per_byte/bits_per_byte.json").read_text())
     assert list(result["sources"]) == ["news", "wiki", "prose"] and list(result["languages"]) == ["ko", "en"]
     assert result["sources"] == manifest.metrics["sources"]
-    model, tokenizer = targets.load_model(base, torch.device("cpu")), load_tokenizer(base)
+    model, tokenizer = models.load_model(base, torch.device("cpu")), load_tokenizer(base)
     expected = measure_texts(
         model, tokenizer, HELD_OUT["news"][1], document_bytes=100, context_tokens=64, batch_tokens=64, device="cpu"
     )

@@ -13,6 +13,7 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.evaluation import targets
+from redwhale.measure import models
 from tests import pico
 
 STAGES = [
@@ -81,9 +82,9 @@ def test_unknown_model_lists_what_there_is(tmp_path: Path, base: Path, wanted: s
 def test_a_model_is_loaded_as_it_is_stored(base: Path) -> None:
     import torch
 
-    model = targets.load_model(base, torch.device("cpu"))
-    assert targets.dtype_of(model) == "float32"
-    assert targets.context_of(model) == 512
+    model = models.load_model(base, torch.device("cpu"))
+    assert models.dtype_of(model) == "float32"
+    assert models.context_of(model) == 512
     assert not model.training
 
 
@@ -96,7 +97,7 @@ def test_broken_weights_are_one_line(tmp_path: Path, base: Path) -> None:
     shutil.copytree(base, folder)
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(RedwhaleError, match="the model cannot be loaded") as caught:
-        targets.load_model(folder, torch.device("cpu"))
+        models.load_model(folder, torch.device("cpu"))
     assert "\n" not in str(caught.value)
 
 
@@ -112,7 +113,7 @@ def test_a_missing_matrix_is_not_made_up(tmp_path: Path, base: Path) -> None:
     del tensors["lm_head.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RedwhaleError, match=r"the model's files lack lm_head\.weight"):
-        targets.load_model(folder, torch.device("cpu"))
+        models.load_model(folder, torch.device("cpu"))
 
 
 def test_a_tied_head_is_not_missing(tmp_path: Path, base: Path) -> None:
@@ -123,5 +124,5 @@ def test_a_tied_head_is_not_missing(tmp_path: Path, base: Path) -> None:
     folder = tmp_path / "tied"
     shutil.copytree(base, folder)
     pico.make_llama(folder, rows=pico.token_count(folder), layers=1, tied=True)
-    model = targets.load_model(folder, torch.device("cpu"))
+    model = models.load_model(folder, torch.device("cpu"))
     assert model.lm_head.weight is model.get_input_embeddings().weight

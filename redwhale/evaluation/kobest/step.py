@@ -17,6 +17,7 @@ from redwhale.core.step import Built, Plan, produce
 from redwhale.evaluation import targets
 from redwhale.evaluation.kobest import data, metrics, prompts
 from redwhale.evaluation.kobest.prompts import Question
+from redwhale.measure import models
 
 STEP = "eval-kobest"
 ALGORITHM = 1
@@ -51,9 +52,9 @@ def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, ve
     def build() -> Built:
         device = choose_device(recipe)
         questions = build_questions(recipe, settings)
-        model = targets.load_model(target.folder, device)
+        model = models.load_model(target.folder, device)
         tokenizer = targets.load_default_tokenizer(target.folder)
-        with targets.explain_out_of_memory("lower `evaluate.kobest.batch_tokens`"):
+        with models.explain_out_of_memory("lower `evaluate.kobest.batch_tokens`"):
             tasks, predictions = score_tasks(model, tokenizer, questions, settings=settings, console=console)
         protocol = describe_protocol(recipe, settings, questions, model=model, tokenizer=tokenizer)
         return publish(steps.folder, protocol, tasks, predictions)
@@ -78,7 +79,7 @@ def score_tasks(
     """Return the scores of each task and one record for each question; warn where prompts did not fit."""
     from redwhale.evaluation.kobest.score import score_questions
 
-    context_tokens = targets.context_of(model)
+    context_tokens = models.context_of(model)
     tasks, predictions = {}, []
     total = sum(len(question.choices) for asked in questions.values() for question in asked)
     with console.progress("kobest", total, "choices") as progress:
@@ -110,8 +111,8 @@ def describe_protocol(
         "prompt_set_sha256": prompts.prompt_set_hash([q for asked in questions.values() for q in asked]),
         "data_sha256": {f"{task}/{split}": hash_file(path) for (task, split), path in _files(recipe, settings).items()},
         "tasks": list(settings.tasks), "shots": settings.shots, "seed": prompts.SEED, "limit": settings.limit,
-        "adds_bos": adds_bos(tokenizer), "context_tokens": targets.context_of(model),
-        "weights_dtype": targets.dtype_of(model), "softmax_dtype": "float32",
+        "adds_bos": adds_bos(tokenizer), "context_tokens": models.context_of(model),
+        "weights_dtype": models.dtype_of(model), "softmax_dtype": "float32",
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 
 from redwhale.core.console import Console
@@ -32,29 +33,66 @@ Words = Counter[str]
 """Words as the vocabulary writes them, with their counts."""
 
 
+@dataclass(frozen=True)
+class _Route:
+    """What the auxiliary is trained on: ``first`` are single syllables that go before its pieces."""
+
+    first: list[str]
+    words: Words
+    train: Callable[..., list[str]]
+    is_allowed: Callable[[str], bool]
+
+    def candidates(self, base: BaseTokenizer, learned: Iterable[str]) -> list[str]:
+        """Return ``first`` and then the learnt pieces that are new and pass the rule."""
+        known = base.vocabulary.keys() | set(self.first)
+        return [*self.first, *(piece for piece in learned if piece not in known and self.is_allowed(piece))]
+
+
 def learn(base: BaseTokenizer, sample: Sample, settings: Settings, *, count: int, console: Console) -> Learned:
     """Learn at most ``count`` pieces: frequent single syllables first, then the auxiliary's in its order."""
-    syllables = frequent_syllables(sample.characters, settings)
-    signs = frequent_signs(base, sample.characters, settings) if settings.extra_characters else {}
-    if base.family == SENTENCEPIECE:
-        first = [syllable for syllable in syllables if syllable not in base.vocabulary][:count]
-        words, train = _hangul_runs(base, sample, first), _train_sentencepiece
-    else:
-        first = _syllable_beginnings(base, syllables)[:count]
-        words, train = _pretokens(base, sample), _train_byte_level
-    is_allowed = _rule(base, signs, settings)
-    size = int(count * (1 + SPARE_SHARE)) + SPARE_PIECES
+    signs = _signs(base, sample, settings)
+    route = _route(base, sample, settings, signs=signs, count=count)
+    size = _size(count)
     with console.progress("learning", total=count, unit="tokens") as progress:
         while True:
-            learned = train(base, words, pieces=size, max_chars=settings.max_chars)
-            known = base.vocabulary.keys() | set(first)
-            candidates = [piece for piece in learned if piece not in known and is_allowed(piece)]
-            counts = sound_pieces(base, words, [*first, *candidates], count=count, min_count=settings.min_count)
-            if len(counts) >= count or len(learned) < size:
+            learned = route.train(route.words, pieces=size, max_chars=settings.max_chars)
+            candidates = route.candidates(base, learned)
+            counts = sound_pieces(base, route.words, candidates, count=count, min_count=settings.min_count)
+            exhausted = len(learned) < size or _occurrences(route.words, learned[-1]) < settings.min_count
+            if len(counts) >= count or exhausted:
                 break
             size *= 2
         progress.advance(len(counts))
-    return _learned(base, counts, first, signs, count=count, distinct_words=len(words))
+    return _learned(base, counts, route.first, signs, count=count, distinct_words=len(route.words))
+
+
+def candidates(base: BaseTokenizer, sample: Sample, settings: Settings, *, count: int) -> list[str]:
+    """Return more than ``count`` pieces as the auxiliary gives them, syllables first, unreachable ones among them."""
+    route = _route(base, sample, settings, signs=_signs(base, sample, settings), count=count)
+    return route.candidates(base, route.train(route.words, pieces=_size(count), max_chars=settings.max_chars))
+
+
+def _size(count: int) -> int:
+    return int(count * (1 + SPARE_SHARE)) + SPARE_PIECES
+
+
+def _signs(base: BaseTokenizer, sample: Sample, settings: Settings) -> dict[bytes, int]:
+    return frequent_signs(base, sample.characters, settings) if settings.extra_characters else {}
+
+
+def _route(base: BaseTokenizer, sample: Sample, settings: Settings, *, signs: Iterable[bytes], count: int) -> _Route:
+    syllables = frequent_syllables(sample.characters, settings)
+    is_allowed = _rule(base, signs, settings)
+    if base.family == SENTENCEPIECE:
+        first = [syllable for syllable in syllables if syllable not in base.vocabulary][:count]
+        return _Route(first, _hangul_runs(base, sample, first), _train_sentencepiece, is_allowed)
+    first = _syllable_beginnings(base, syllables)[:count]
+    return _Route(first, _pretokens(base, sample), _train_byte_level, is_allowed)
+
+
+def _occurrences(words: Words, piece: str) -> int:
+    """Return how often a piece stands in the words; later pieces of an auxiliary are rarer."""
+    return sum(word.count(piece) * occurrences for word, occurrences in words.items())
 
 
 def _learned(
@@ -110,7 +148,7 @@ def _hangul_runs(base: BaseTokenizer, sample: Sample, first: list[str]) -> Words
     return runs
 
 
-def _train_sentencepiece(base: BaseTokenizer, words: Words, *, pieces: int, max_chars: int) -> list[str]:
+def _train_sentencepiece(words: Words, *, pieces: int, max_chars: int) -> list[str]:
     """Return the first joins of a SentencePiece-BPE model of the words, at most ``pieces``, in order of learning.
 
     Words are Hangul with the space that the base gives them, normalised as it does. So the identity normaliser is
@@ -139,7 +177,7 @@ def _pretokens(base: BaseTokenizer, sample: Sample) -> Words:
     return Counter({written(word): occurrences for word, occurrences in pretokens(base, sample.words).items()})
 
 
-def _train_byte_level(base: BaseTokenizer, words: Words, *, pieces: int, max_chars: int) -> list[str]:
+def _train_byte_level(words: Words, *, pieces: int, max_chars: int) -> list[str]:
     """Return the first joins of a byte-level BPE of the words, at most ``pieces``, in order of learning."""
     from tokenizers import Tokenizer, models, trainers
 

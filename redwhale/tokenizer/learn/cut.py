@@ -38,18 +38,16 @@ class Cutter:
 
     def cut(self, words: WordCounts, boundaries: np.ndarray) -> Words:
         """Return the words of two or more symbols; ``boundaries`` (morphemes.py) may be empty."""
-        symbols = np.empty(len(words.data), dtype=np.int32)
+        symbols = np.empty(len(words.data) + 1, dtype=np.int32)  # only what is written takes memory
         lengths = np.zeros(len(words), dtype=np.int32)
         tables = (self.characters, self.spelling, self.pairs, self.pair_bits)
-        _cut_words(words.data, words.offsets, tables, symbols, lengths)
-        kept = np.flatnonzero(lengths > 1)
-        ends = np.cumsum(lengths[kept], dtype=np.int64)
-        starts = ends - lengths[kept]
-        _close_up(symbols, words.offsets[kept], starts, lengths[kept])
+        used = _cut_words(words.data, words.offsets, tables, symbols, lengths, 2)
+        kept = np.flatnonzero(lengths)
+        lengths = lengths[kept]
         return Words(
-            symbols=symbols[: ends[-1] if len(ends) else 0].copy(),
-            starts=starts,
-            lengths=lengths[kept],
+            symbols=symbols[:used],
+            starts=np.cumsum(lengths, dtype=np.int64) - lengths,
+            lengths=lengths,
             weights=words.counts[kept],
             byte_starts=words.offsets[kept],
             boundaries=boundaries,
@@ -59,7 +57,7 @@ class Cutter:
         """Return the symbols of one short string as bytes."""
         symbols, lengths = np.empty(len(string), dtype=np.int32), np.zeros(1, dtype=np.int32)
         data, offsets = np.frombuffer(string, dtype=np.uint8), np.array([0, len(string)], dtype=np.int64)
-        _cut_words(data, offsets, (self.characters, self.spelling, self.pairs, self.pair_bits), symbols, lengths)
+        _cut_words(data, offsets, (self.characters, self.spelling, self.pairs, self.pair_bits), symbols, lengths, 1)
         return [self.strings[symbol] or b"" for symbol in symbols[: lengths[0]]]
 
 
@@ -110,13 +108,15 @@ def _pair_table(base: BaseTokenizer) -> tuple[np.ndarray, int]:
 
 
 @njit(cache=True, nogil=True)
-def _cut_words(data: np.ndarray, offsets: np.ndarray, tables: Any, symbols: np.ndarray, lengths: np.ndarray) -> None:
-    """Write the symbols of each word at its byte offset, and how many they are."""
+def _cut_words(
+    data: np.ndarray, offsets: np.ndarray, tables: Any, symbols: np.ndarray, lengths: np.ndarray, at_least: int
+) -> int:
+    """Write the symbols of the words that have ``at_least`` so many end to end, and their numbers; return all."""
     characters, spelling, pairs, bits = tables
     ranks = np.empty(len(data) + 1, dtype=np.int32)
+    filled = 0
     for word in range(len(lengths)):
-        start = offsets[word]
-        i, count = start, start
+        i, count = offsets[word], filled
         while i < offsets[word + 1]:
             character, size = decode(data, i)
             if characters[character] != _NO_SYMBOL:
@@ -126,7 +126,11 @@ def _cut_words(data: np.ndarray, offsets: np.ndarray, tables: Any, symbols: np.n
                 for _ in range(size):
                     symbols[count] = spelling[data[i]]
                     count, i = count + 1, i + 1
-        lengths[word] = _merge(symbols[start:count], ranks, pairs, bits)
+        length = _merge(symbols[filled:count], ranks, pairs, bits)
+        if length >= at_least:
+            lengths[word] = length
+            filled += length
+    return filled
 
 
 @njit(cache=True, nogil=True)
@@ -156,11 +160,3 @@ def _merge(symbols: np.ndarray, ranks: np.ndarray, pairs: np.ndarray, bits: int)
         for at in (place - 1, place):
             if 0 <= at < count - 1:
                 ranks[at] = _rank(symbols, at, pairs, bits)[0]
-
-
-@njit(cache=True, nogil=True)
-def _close_up(symbols: np.ndarray, old: np.ndarray, new: np.ndarray, lengths: np.ndarray) -> None:
-    """Move words to the front, one after another."""
-    for word in range(len(lengths)):
-        for i in range(lengths[word]):
-            symbols[new[word] + i] = symbols[old[word] + i]

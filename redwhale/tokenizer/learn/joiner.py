@@ -135,13 +135,13 @@ class Joiner:
 def _with_room(state: State, what: int) -> State:
     """Return the state with twice the room for strings, their bytes, places, the queue or what has changed."""
 
-    def doubled(array: np.ndarray, value: object = 0) -> np.ndarray:
-        larger = np.full(2 * len(array), value, dtype=array.dtype)
+    def doubled(array: np.ndarray) -> np.ndarray:
+        larger = np.empty(2 * len(array), dtype=array.dtype)
         larger[: len(array)] = array
         return larger
 
     if what == STRINGS:
-        arrays: dict[str, Any] = {name: doubled(getattr(state, name), value) for name, value in PER_STRING.items()}
+        arrays: dict[str, Any] = {name: doubled(getattr(state, name)) for name in PER_STRING}
         state = state._replace(table=np.full(2 * len(state.table), NONE, dtype=np.int32), **arrays)
         strings.fill_table(state)
         return state

@@ -63,35 +63,37 @@ class State(NamedTuple):
 
 
 PER_STRING = {
-    "starts": 0, "lengths": 0, "hashes": 0, "status": UNKNOWN, "ranks": UNRANKED,
-    "counts": 0, "heads": NONE, "stamps": 0, "deltas": 0,
+    "starts": np.int64, "lengths": np.int32, "hashes": np.uint64, "status": np.uint8, "ranks": np.int32,
+    "counts": np.int64, "heads": np.int32, "stamps": np.int32, "deltas": np.int64,
 }  # fmt: skip
-"""The arrays with one entry per string, and what a new entry holds."""
+"""The arrays with one entry per string; an entry is written when its string is stored."""
 
 
 def new_state(words: Words, *, strings: int, longest: int, partial: bool) -> State:
-    """Return a state without strings. ``longest``: most characters of a new piece."""
+    """Return a state without strings. ``longest``: most characters of a new piece.
+
+    What is not written yet takes no memory.
+    """
     size = 1 << int(strings + 4 * ROOM).bit_length()
-    types = {"starts": np.int64, "lengths": np.int32, "hashes": np.uint64, "status": np.uint8, "ranks": np.int32,
-             "counts": np.int64, "heads": np.int32, "stamps": np.int32, "deltas": np.int64}  # fmt: skip
-    arrays = {name: np.full(size, value, dtype=types[name]) for name, value in PER_STRING.items()}
+    arrays = {name: np.empty(size, dtype=dtype) for name, dtype in PER_STRING.items()}
+    nodes = len(words.symbols) + 2 * ROOM
     return State(
-        pool=np.zeros(16 * size + 2 * _POOL_ROOM, dtype=np.uint8),
+        pool=np.empty(16 * size + 2 * _POOL_ROOM, dtype=np.uint8),
         **arrays,
-        table=np.full(4 * size, NONE, dtype=np.int32),
+        table=np.full(2 * size, NONE, dtype=np.int32),
         symbols=words.symbols,
-        joins=np.full(len(words.symbols), NONE, dtype=np.int32),
+        joins=np.empty(len(words.symbols), dtype=np.int32),
         word_starts=words.starts,
         word_lengths=words.lengths,
         weights=words.weights,
         byte_starts=words.byte_starts,
         boundaries=words.boundaries,
-        node_words=np.zeros(len(words.symbols) + 2 * ROOM, dtype=np.int32),
-        node_next=np.zeros(len(words.symbols) + 2 * ROOM, dtype=np.int32),
-        heap_counts=np.zeros(2 * ROOM, dtype=np.int64),
-        heap_strings=np.zeros(2 * ROOM, dtype=np.int32),
-        touched=np.zeros(2 * ROOM, dtype=np.int32),
-        fill=np.array([0] * NODE + [NONE, 0], dtype=np.int64),
+        node_words=np.empty(nodes, dtype=np.int32),
+        node_next=np.empty(nodes, dtype=np.int32),
+        heap_counts=np.empty(2 * ROOM, dtype=np.int64),
+        heap_strings=np.empty(2 * ROOM, dtype=np.int32),
+        touched=np.empty(2 * ROOM, dtype=np.int32),
+        fill=np.array([0] * TARGET + [NONE, NONE, 0], dtype=np.int64),
         longest=longest,
         partial=partial,
     )

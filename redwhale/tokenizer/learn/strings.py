@@ -99,6 +99,14 @@ def _copy(state: Any, left: int, right: int) -> None:
         position += state.lengths[half]
     state.lengths[string] = position - state.fill[POOL]
     state.fill[POOL] = position
+    _begin(state, string, UNKNOWN)
+
+
+@njit(cache=True, nogil=True)
+def _begin(state: Any, string: int, status: int) -> None:
+    """Give a new string its first entries."""
+    state.status[string], state.ranks[string], state.heads[string] = status, UNRANKED, NONE
+    state.counts[string], state.stamps[string], state.deltas[string] = 0, 0, 0
     state.fill[STRINGS] = string + 1
 
 
@@ -110,9 +118,8 @@ def store(state: Any, data: np.ndarray, offsets: np.ndarray, status: np.ndarray)
         state.pool[position : position + size] = data[offsets[i] : offsets[i + 1]]
         state.starts[string], state.lengths[string] = position, size
         state.hashes[string] = hash_bytes(data, offsets[i], offsets[i + 1])
-        state.status[string] = status[i]
         state.fill[POOL] = position + size
-        state.fill[STRINGS] = string + 1
+        _begin(state, string, status[i])
         if status[i] != WALL:
             slot = _slot(state, state.hashes[string])
             while state.table[slot] != NONE:
