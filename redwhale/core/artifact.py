@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,17 +108,35 @@ def hash_files(paths: Iterable[Path]) -> list[str]:
         return list(pool.map(hash_file, paths))
 
 
-def record_files(paths: Sequence[Path], *, relative_to: Path) -> list[FileRecord]:
-    """Digest output files."""
+def record_files(
+    paths: Sequence[Path],
+    *,
+    relative_to: Path,
+    inputs: Iterable[InputRecord] = (),
+    sha256: Mapping[Path, str] | None = None,
+) -> list[FileRecord]:
+    """Digest output files, but for those whose digest is in ``sha256`` and hard links to files among ``inputs``."""
+    known = {path: digest for path in paths if (digest := (sha256 or {}).get(path) or _digest_of_link(path, inputs))}
+    unknown = [path for path in paths if path not in known]
+    known |= zip(unknown, hash_files(unknown), strict=True)
     return [
         FileRecord(
             path=path.relative_to(relative_to).as_posix(),
             bytes=(stat := path.stat()).st_size,
-            sha256=digest,
+            sha256=known[path],
             mtime_ns=stat.st_mtime_ns,
         )
-        for path, digest in zip(paths, hash_files(paths), strict=True)
+        for path in paths
     ]
+
+
+def _digest_of_link(path: Path, inputs: Iterable[InputRecord]) -> str | None:
+    """Return the digest of the input that ``path`` is a hard link to, where that is as it was when it was read."""
+    stat = path.stat()
+    for record in inputs if stat.st_nlink > 1 else ():
+        if (record.bytes, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns) and path.samefile(record.path):
+            return record.digest
+    return None
 
 
 def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:

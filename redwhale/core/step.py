@@ -48,11 +48,15 @@ class Plan:
 
 @dataclass
 class Built:
-    """What a step's build returns: its output files and the numbers for the manifest."""
+    """What a step's build returns: its output files and the numbers for the manifest.
+
+    ``sha256`` are digests of outputs that were taken while writing, which spares reading these again.
+    """
 
     outputs: list[Path]
     counts: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    sha256: dict[Path, str] = field(default_factory=dict)
 
 
 def produce(
@@ -92,7 +96,9 @@ def produce(
             identity=identity,
             fields=plan.fields,
             inputs=inputs,
-            outputs=artifact.record_files(sorted(built.outputs), relative_to=plan.folder),
+            outputs=artifact.record_files(
+                sorted(built.outputs), relative_to=plan.folder, inputs=inputs, sha256=built.sha256
+            ),
             counts=built.counts,
             metrics=built.metrics,
             gates=plan.gates(built.counts),

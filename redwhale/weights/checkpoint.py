@@ -1,4 +1,4 @@
-"""Stream safetensors checkpoints: headers are parsed, tensors are read by rows, shards are written in passing.
+"""Read safetensors checkpoints by their headers, and tensors by rows or in chunks of bytes.
 
 A safetensors file is 8 bytes of little-endian header length, a JSON header with each tensor's dtype,
 shape and byte range, and the bytes (https://huggingface.co/docs/safetensors). Nothing here holds more
@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
 from redwhale.core.base import INDEX_NAME, weight_files
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import atomic_file, write_json
 
 CONFIG_NAME = "config.json"
 FLOAT_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -85,17 +82,35 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Read config, index and shard headers; raise exit code 2 where they are missing or damaged."""
-    index = folder / INDEX_NAME
-    return Checkpoint(
-        folder=folder,
-        config=_read_json(folder / CONFIG_NAME),
-        shards=tuple(_read_header(path) for path in weight_files(folder)),
-        index=_read_json(index) if index.is_file() else None,
-    )
+    """Read config, index and shard headers; raise exit code 2 where they are missing, damaged or disagree."""
+    path = folder / INDEX_NAME
+    shards = tuple(_read_header(shard) for shard in weight_files(folder))
+    index = read_json(path) if path.is_file() else None
+    _refuse_disagreement(shards, index, path)
+    return Checkpoint(folder=folder, config=read_json(folder / CONFIG_NAME), shards=shards, index=index)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _refuse_disagreement(shards: Sequence[Shard], index: dict[str, Any] | None, path: Path) -> None:
+    """Raise exit code 2 where a tensor stands twice, or not in the shard that the index names."""
+    holders: dict[str, str] = {}
+    for shard in shards:
+        for tensor in shard.tensors:
+            if tensor.name in holders:
+                raise RedwhaleError(
+                    f"the tensor {tensor.name} stands in {holders[tensor.name]} too", where=str(shard.path),
+                    fix="fetch the model again", exit_code=USAGE,
+                )  # fmt: skip
+            holders[tensor.name] = shard.path.name
+    for name, file in (index["weight_map"] if index else {}).items():
+        if holders.get(name) != file:
+            raise RedwhaleError(
+                f"the index names the tensor {name} in {file}, which lacks it", where=str(path),
+                fix="fetch the model again", exit_code=USAGE,
+            )  # fmt: skip
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of the base; raise exit code 2 where there is none."""
     fault = "the file holds no JSON object"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -167,61 +182,3 @@ def iterate_bytes(tensor: StoredTensor, *, start: int = 0, count: int | None = N
                 raise RedwhaleError("the weights are cut off", where=str(tensor.file), fix="fetch the file again")
             left -= len(chunk)
             yield chunk
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A tensor to write in place of a stored one: its shape, and ``make`` which computes it when its turn comes."""
-
-    shape: tuple[int, ...]
-    make: Callable[[], torch.Tensor]
-
-
-def write_shard(shard: Shard, target: Path, replacements: Mapping[str, Replacement]) -> None:
-    """Publish a copy of ``shard`` with some tensors replaced, one of them in memory at a time."""
-    header: dict[str, Any] = {"__metadata__": shard.metadata} if shard.metadata else {}
-    position = 0
-    for tensor in shard.tensors:
-        replacement = replacements.get(tensor.name)
-        shape = replacement.shape if replacement else tensor.shape
-        size = tensor.row_bytes * shape[0] if replacement else tensor.bytes
-        header[tensor.name] = {
-            "dtype": tensor.dtype, "shape": list(shape), "data_offsets": [position, position + size],
-        }  # fmt: skip
-        position += size
-    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    with atomic_file(target) as temporary, temporary.open("wb") as file:
-        file.write(len(encoded).to_bytes(8, "little") + encoded)
-        for tensor in shard.tensors:
-            if replacement := replacements.get(tensor.name):
-                _write_tensor(file, replacement.make(), tensor, replacement.shape)
-            else:
-                for chunk in iterate_bytes(tensor):
-                    file.write(chunk)
-
-
-def _write_tensor(file: BinaryIO, value: torch.Tensor, stored: StoredTensor, shape: tuple[int, ...]) -> None:
-    assert tuple(value.shape) == shape and value.dtype == FLOAT_DTYPES[stored.dtype], stored.name
-    file.write(value.contiguous().view(torch.uint8).numpy().data)
-
-
-def link_or_copy(source: Path, target: Path) -> bool:
-    """Publish ``source`` under ``target`` by hard link; copy where that is not possible. Tell whether it linked."""
-    with atomic_file(target) as temporary:
-        try:
-            os.link(source.resolve(), temporary)
-            return True
-        except OSError:  # another file system, or a file of another user
-            shutil.copyfile(source, temporary)
-            return False
-
-
-def write_index(checkpoint: Checkpoint, target: Path, *, total_bytes: int, total_parameters: int) -> None:
-    """Publish the shard index with the new totals; a checkpoint of one file has none."""
-    if checkpoint.index is None:
-        return
-    metadata = dict(checkpoint.index.get("metadata") or {}) | {"total_size": total_bytes}
-    if "total_parameters" in metadata:
-        metadata["total_parameters"] = total_parameters
-    write_json(target, checkpoint.index | {"metadata": metadata})

@@ -1,27 +1,31 @@
 """The ``init-model`` step: base weights and tokenizer to model 0, with a row for every new token.
 
-Old rows and all other tensors stay as they are, bit for bit; only the shards that hold the embedding
-or the head are written anew, the others are linked. The result is a plain Hugging Face folder.
+Old rows and all other tensors stay as they are, bit for bit; only shards that hold the embedding, the head
+or renumbered layers are written anew, the others are linked. The result is a plain Hugging Face folder.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redwhale.core import artifact
-from redwhale.core.artifact import Input, Manifest
+from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.base import INDEX_NAME, base_folder, weight_files
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
+from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.reader import refuse_other_base, tokenizer_input
 
+if TYPE_CHECKING:
+    from redwhale.weights.prepare import Prepared
+
 STEP = "init-model"
-ALGORITHM = 1
-LEAK_WARNING = 0.01
+ALGORITHM = 2
 CARRIED_FILES = ("generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
 
 
@@ -32,11 +36,24 @@ def plan(recipe: Recipe) -> Plan:
     files = [base / "config.json", *carried_files(base), *weight_files(base)]
     if (base / INDEX_NAME).is_file():
         files.append(base / INDEX_NAME)
+    reads_corpus = "align" in (settings.embedding, settings.head)
+    unused = {"existing", "method", "gates"} | (set() if reads_corpus else {"align_sample"})
     return Plan(
         step=STEP, command=recipe.command("init-model"), folder=recipe.model_0_folder,
-        inputs=(*(Input(f"base {path.name}", path) for path in files), tokenizer_input(recipe)),
-        fields=settings.model_dump(exclude={"existing"}), algorithm=ALGORITHM,
+        inputs=(
+            *(Input(f"base {path.name}", path) for path in files), tokenizer_input(recipe),
+            *([corpus_input(recipe)] if reads_corpus else []),
+        ),
+        fields={**settings.model_dump(exclude=unused), "seed": recipe.seed}, algorithm=ALGORITHM,
+        gates=partial(_gates, settings),
     )  # fmt: skip
+
+
+def _gates(settings: Init, counts: dict[str, Any]) -> list[GateRecord]:
+    gate, value = settings.gates.leak, counts.get("leak")
+    if value is None:
+        return []
+    return [GateRecord(name="leak", value=value, above=gate.above, do=gate.do, breached=value > gate.above)]
 
 
 def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
@@ -45,61 +62,79 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     if settings.existing is not None:
         return check_existing(recipe, verify=verify)
     artifact.need_made([tokenizer_input(recipe)])
+    fetch = not artifact.is_finished(recipe.model_0_folder)  # what is done needs no network
+    _refuse_other_tokenizer(recipe, base_folder(recipe, weights=True, fetch=fetch))
+    steps = plan(recipe)
+    job = None
+    if fresh or not artifact.is_finished(steps.folder):  # what does not fit is found before much is hashed or discarded
+        from redwhale.weights.prepare import prepare
+
+        job = prepare(recipe, settings)
+    return produce(steps, partial(build, recipe, settings, job, console), console=console, fresh=fresh, verify=verify)
+
+
+def _refuse_other_tokenizer(recipe: Recipe, base: Path) -> None:
+    from redwhale.weights.rows import ROWS_NAME
+
     tokenizer = artifact.read_manifest(recipe.tokenizer_folder)
     where = f"{recipe.tokenizer_folder} and {recipe.file}: base.model"
-    fetch = not artifact.is_finished(recipe.model_0_folder)  # what is done needs no network
-    refuse_other_base(tokenizer, base_folder(recipe, weights=True, fetch=fetch), where=where)
-    steps = plan(recipe)
-    return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
+    try:
+        refuse_other_base(tokenizer, base, where=where)
+    except RedwhaleError as error:
+        if not (base / ROWS_NAME).is_file():
+            raise
+        raise RedwhaleError(
+            f"the base is extended already ({ROWS_NAME}), with another tokenizer than the one it is to get",
+            where=where, fix="name the model that the tokenizer was made from", exit_code=USAGE,
+        ) from error  # fmt: skip
 
 
-def build(recipe: Recipe, settings: Init, console: Console) -> Built:
+def build(recipe: Recipe, settings: Init, job: Prepared | None, console: Console) -> Built:
     """Expand the matrices, write the model folder and prove it against the base."""
-    from redwhale.weights import checkpoint, expand, verify, write
+    from redwhale.weights import checkpoint, english, expand, layers, verify, write
 
-    folder, tokenizer = recipe.model_0_folder, recipe.tokenizer_folder
-    base = checkpoint.open_checkpoint(base_folder(recipe, weights=True, fetch=False))
-    expand.refuse_unfit_weights(base)
-    extension = expand.read_extension(tokenizer)
-    matrices = expand.find_matrices(base)
-    layout = expand.plan_rows(extension, matrices.embedding.shape[0], pad_rows_to=settings.pad_rows_to)
-    if layout.rowless_tokens:
-        console.warn(f"the base has no rows for its last {layout.rowless_tokens} added tokens; they get the mean row")
-    replacements = write.plan_replacements(matrices, layout, settings, extension.decomposition)
-    outputs, linked = write.write_model(base, folder, replacements, layout=layout)
-    outputs += write.copy_small_files(carried_files(base.folder), tokenizer, folder)
-    outputs.append(write.write_rows(folder, matrices, layout))
-    console.note(f"{STEP}: {len(base.shards)} shards, {linked} of them linked; {layout.new_tokens} new rows")
+    assert job is not None, "only a finished result is not prepared for"
+    folder = recipe.model_0_folder
+    _say_rowless(job, console)
+    expander = expand.Expander(job.layout, job.tokens, settings)
+    shards = write.plan_shards(job.base, expander.replacements(job.matrices), job.deeper)
+    write.refuse_full_disk(shards, folder)
+    weights = write.write_shards(shards, folder)
+    outputs = [*weights.files, *write.write_index(job.base, shards, folder)]
+    config = layers.deeper_config(job.base, job.deeper) if job.deeper else job.base.config
+    outputs.append(write.write_config(expand.expanded_config(config, job.layout.rows), folder))
+    outputs += write.copy_small_files(carried_files(job.base.folder), recipe.tokenizer_folder, folder)
+    outputs += [write.write_rows(folder, job.matrices, job.layout), *write.write_layers(folder, job.deeper)]
+    console.note(f"{STEP}: {len(shards)} shards, {weights.linked} of them linked; {job.layout.new_tokens} new rows")
     made = checkpoint.open_checkpoint(folder)
-    metrics = verify.verify_weights(base, made, layout=layout, matrices=matrices)
-    if layout.new_tokens and made.bytes < verify.LEAK_MODEL_BYTES:
-        ids = english_ids(tokenizer, verify.ENGLISH_TEXT)
-        metrics |= verify.measure_on_english(base.folder, folder, ids=ids, layout=layout)
-        _report_leak(metrics, console)
-    return Built(outputs=outputs, counts=layout.counts() | {"parameters": made.parameters}, metrics=metrics)
+    metrics = verify.verify_weights(shards, made, weights.copied, layout=job.layout, matrices=job.matrices)
+    for matrix, rows in expander.rows_with_noise.items():
+        metrics[matrix]["rows_with_noise"] = rows
+        if expander.methods[matrix] == "align":
+            metrics["align"] = job.tokens.alignment.counts(job.tokens.decomposition)
+    metrics |= english.measure(job, made, recipe.tokenizer_folder, console)
+    counts: dict[str, Any] = {
+        **job.layout.counts(),
+        "parameters": made.parameters,
+        "shards": len(shards),
+        "linked_shards": weights.linked,
+    }
+    if job.deeper:
+        counts |= {"layers": len(job.deeper.sources), "added_layers": len(job.deeper.added)}
+    counts["leak"] = metrics["leak"]["mean"] if job.layout.new_tokens and "leak" in metrics else None
+    return Built(outputs=outputs, counts=counts, metrics=metrics, sha256=weights.sha256)
+
+
+def _say_rowless(job: Prepared, console: Console) -> None:
+    if job.layout.rowless_tokens:
+        console.warn(
+            f"the base has no rows for its last {job.layout.rowless_tokens} added tokens; they get the mean row"
+        )
 
 
 def carried_files(base: Path) -> list[Path]:
     """List the base's files that go into the model folder as they are: generation settings and licence."""
     return sorted(path for pattern in CARRIED_FILES for path in base.glob(pattern) if path.is_file())
-
-
-def english_ids(tokenizer_folder: Path, text: str) -> list[int]:
-    """Return the ids of a text as measurement sees it: BOS, or EOS where there is no BOS, in front."""
-    from redwhale.tokenizer.reader import load_tokenizer
-
-    tokenizer = load_tokenizer(tokenizer_folder)
-    front = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return ([] if front is None else [front]) + tokenizer.encode(text, add_special_tokens=False)
-
-
-def _report_leak(metrics: dict[str, Any], console: Console) -> None:
-    percent = 100 * metrics["leak"]["mean"]
-    line = f"before any training the new rows take {percent:.2g} % of the probability on English text"
-    if metrics["leak"]["mean"] > LEAK_WARNING:
-        console.warn(f"{line}; another `init.head` may leak less, and the first stage should train the new head rows")
-    else:
-        console.note(f"{STEP}: {line}")
 
 
 def check_existing(recipe: Recipe, *, verify: bool) -> Manifest:

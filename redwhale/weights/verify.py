@@ -1,59 +1,78 @@
-"""Prove an initialised model against its base, by reading both from disk again."""
+"""Prove an initialised model's files against its base, by reading both from disk again."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import RedwhaleError
 from redwhale.weights.checkpoint import Checkpoint, StoredTensor, iterate_bytes, read_rows
-from redwhale.weights.expand import Matrices, RowLayout, text_config
+from redwhale.weights.matrices import Matrices, text_config
+from redwhale.weights.methods.noise import row_digests
+from redwhale.weights.rows import RowLayout
+from redwhale.weights.write import WrittenShard, WrittenTensor
 
-LEAK_MODEL_BYTES = 2 * 10**9
-_LEAK_MOST_TOKENS = 256
 _CHUNK_ROWS = 8192
-ENGLISH_TEXT = (
-    "The old harbour lies between two hills, and on clear mornings the boats leave before the sun is up. "
-    "Most families here have fished for generations, but the young often move to the city to study or to "
-    "look for work. Last year the town council opened a small library in the former post office. Children "
-    "come after school to read, and in the evening their parents meet to talk about prices, the weather and "
-    "the plans for a new road. Nobody expects things to change quickly. Still, when the first bus arrived in "
-    "spring, people stood along the street and waved."
-)
 
 
-def verify_weights(base: Checkpoint, made: Checkpoint, *, layout: RowLayout, matrices: Matrices) -> dict[str, Any]:
-    """Check every tensor of ``made`` against ``base`` and return the metrics of the new rows.
+def verify_weights(
+    shards: Sequence[WrittenShard],
+    made: Checkpoint,
+    copied: Mapping[str, bytes],
+    *,
+    layout: RowLayout,
+    matrices: Matrices,
+) -> dict[str, Any]:
+    """Check every tensor of ``made`` against the base's and return the metrics of the new rows.
 
-    Raises exit code 1 where a base row or another tensor differs by a byte, a shape is not the
+    ``copied`` are the digests (blake2b) that the base's tensors had when they were copied; a tensor that is not
+    among them and stands in a linked or copied file is compared with the base itself.
+
+    Raises exit code 1 where a base row, a copied or another tensor differs by a byte, a shape is not the
     config's, or a number is not finite.
     """
-    expanded = {m.name: m for m in (matrices.embedding, matrices.stored_head) if m is not None}
-    old, new = base.tensors, made.tensors
-    if old.keys() != new.keys():
-        raise _broken("the tensors' names differ from the base's", made.folder)
+    planned = {tensor.name: tensor for shard in shards for tensor in shard.tensors}
+    found = made.tensors
+    if planned.keys() != found.keys():
+        raise broken("the tensors' names are not those planned", made.folder)
     if text_config(made.config).get("vocab_size") != layout.rows:
-        raise _broken(f"vocab_size is not {layout.rows}", made.folder / "config.json")
-    for name, tensor in old.items():
-        if name not in expanded:
-            if (tensor.dtype, tensor.shape) != (new[name].dtype, new[name].shape) or not _same_bytes(tensor, new[name]):
-                raise _broken(f"the tensor {name} differs from the base's", new[name].file)
-            continue
-        if new[name].shape != (layout.rows, tensor.shape[1]) or new[name].dtype != tensor.dtype:
-            raise _broken(f"the tensor {name} has shape {new[name].shape}, dtype {new[name].dtype}", new[name].file)
-        for start, stop in layout.kept_ranges:
-            if not _same_bytes(tensor, new[name], rows=(start, stop)):
-                raise _broken(f"base rows of {name} differ", new[name].file)
-    metrics = {"embedding": measure_rows(new[matrices.embedding.name], layout)}
+        raise broken(f"vocab_size is not {layout.rows}", made.folder / "config.json")
+    for name, tensor in planned.items():
+        _verify_tensor(tensor, found[name], copied.get(name), layout)
+    metrics = {"embedding": measure_rows(found[matrices.embedding.name], layout)}
     if matrices.stored_head is not None and not matrices.tied:
-        metrics["head"] = measure_rows(new[matrices.stored_head.name], layout)
+        metrics["head"] = measure_rows(found[matrices.stored_head.name], layout)
     return metrics
 
 
-def _broken(what: str, where: Path) -> RedwhaleError:
+def _verify_tensor(planned: WrittenTensor, found: StoredTensor, copied: bytes | None, layout: RowLayout) -> None:
+    source = planned.source
+    if (found.shape, found.dtype) != (planned.shape, source.dtype):
+        raise broken(f"the tensor {found.name} has shape {found.shape}, dtype {found.dtype}", found.file)
+    if planned.replacement is not None:
+        for start, stop in layout.kept_ranges:
+            if not _same_bytes(source, found, rows=(start, stop)):
+                raise broken(f"base rows of {found.name} differ", found.file)
+    elif planned.zero:
+        if any(chunk.count(0) < len(chunk) for chunk in iterate_bytes(found)):
+            raise broken(f"the tensor {found.name} is not zero", found.file)
+    elif _digest(found) != copied if copied is not None else not _same_bytes(source, found):
+        raise broken(f"the tensor {found.name} differs from the base's {source.name}", found.file)
+
+
+def _digest(tensor: StoredTensor) -> bytes:
+    digest = hashlib.blake2b()
+    for chunk in iterate_bytes(tensor):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def broken(what: str, where: Path) -> RedwhaleError:
+    """Return the error of a made model that failed a check."""
     return RedwhaleError(
         f"the initialised model failed its check: {what}", where=str(where), fix="make it again with --fresh"
     )
@@ -89,13 +108,13 @@ def measure_rows(tensor: StoredTensor, layout: RowLayout) -> dict[str, Any]:
 
 
 def _norms_and_digests(tensor: StoredTensor, start: int, stop: int) -> tuple[torch.Tensor, set[bytes]]:
-    norms, digests = [torch.empty(0)], set()
+    norms, digests = [torch.empty(0)], set[bytes]()
     for begin in range(start, stop, _CHUNK_ROWS):
         chunk = read_rows(tensor, begin, min(begin + _CHUNK_ROWS, stop))
         if not bool(torch.isfinite(chunk).all()):
-            raise _broken(f"{tensor.name} holds numbers that are not finite, in row {begin} or after", tensor.file)
+            raise broken(f"{tensor.name} holds numbers that are not finite, in row {begin} or after", tensor.file)
         norms.append(chunk.float().norm(dim=1))
-        digests |= {hashlib.blake2b(row, digest_size=16).digest() for row in chunk.view(torch.uint8).numpy()}
+        digests.update(row_digests(chunk))
     return torch.cat(norms), digests
 
 
@@ -105,43 +124,3 @@ def _spread(norms: torch.Tensor) -> dict[str, float]:
         "median": round(float(norms.median()), 6),
         "highest": round(float(norms.max()), 6),
     }
-
-
-def leak(logits: torch.Tensor, first_new_row: int) -> dict[str, float]:
-    """Return the probability mass on rows from ``first_new_row`` on; ``logits: (positions, rows) float32``.
-
-    Equal logits of the old tokens do not keep their probabilities: copies of one frequent row can take
-    nearly all of it. ``mean`` and ``highest`` are over positions.
-    """
-    mass = torch.softmax(logits, dim=-1)[:, first_new_row:].sum(dim=-1)
-    return {"mean": float(mass.mean()), "highest": float(mass.max())}
-
-
-def measure_on_english(base_folder: Path, made_folder: Path, *, ids: list[int], layout: RowLayout) -> dict[str, Any]:
-    """Run base and made model (float32, CPU) on the ids of an English text; return leak and change of old logits."""
-    ids = ids[:_LEAK_MOST_TOKENS]
-    old, new = _logits(base_folder, ids), _logits(made_folder, ids)
-    kept = layout.known_rows
-    return {
-        "english_tokens": len(ids),
-        "leak": leak(new, kept),
-        "leak_of_base": leak(old, kept),
-        "old_logits_change": float((new[:, :kept] - old[:, :kept]).abs().max()),
-    }
-
-
-def _logits(folder: Path, ids: list[int]) -> torch.Tensor:
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True
-        )
-    except (ValueError, KeyError, OSError) as error:
-        raise RedwhaleError(
-            f"transformers cannot load the model ({str(error).strip().splitlines()[0]})", where=str(folder),
-            fix="choose a base that transformers knows without remote code", exit_code=USAGE,
-        ) from error  # fmt: skip
-    model.eval()
-    with torch.no_grad():
-        return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float()

@@ -49,7 +49,7 @@ class Cutter:
             starts=np.cumsum(lengths, dtype=np.int64) - lengths,
             lengths=lengths,
             weights=words.counts[kept],
-            byte_starts=words.offsets[kept],
+            byte_starts=words.offsets[kept] if len(boundaries) else np.zeros(0, dtype=np.int64),
             boundaries=boundaries,
         )
 

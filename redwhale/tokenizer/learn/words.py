@@ -73,7 +73,9 @@ class WordCounter:
         """Return the words of all texts, in the order of their first places."""
         self._count()
         self._gather()
-        return _as_counts(self._parts[0])
+        counts = _as_counts(self._parts.pop())
+        pa.default_memory_pool().release_unused()  # of text and parts that are gone; over a gigabyte for one of text
+        return counts
 
     def _count(self) -> None:
         data = np.frombuffer(b"\n".join([*self._waiting, b""]), dtype=np.uint8)
