@@ -5,18 +5,24 @@ Besides the command line this is the only importer of several steps.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redwhale.core.artifact import InputRecord, Manifest, check_outputs, hash_file, is_finished, read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Plan, state_of
+
+if TYPE_CHECKING:
+    from redwhale.core.recipe.init import Init, InitComparison
+    from redwhale.core.recipe.pretrain import Pretrain
+    from redwhale.weights.comparison import Pair
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ def chain_steps(recipe: Recipe) -> list[ChainStep]:
     from redwhale.tokenizer import step as tokenizer
     from redwhale.training import packing
     from redwhale.training import step as training
+    from redwhale.weights import comparison
     from redwhale.weights import step as weights
 
     def link(name: str, command: str, folder: Path, step: Any, *arguments: Any) -> ChainStep:
@@ -61,6 +68,10 @@ def chain_steps(recipe: Recipe) -> list[ChainStep]:
         links.append(link("preprocess", "preprocess", recipe.corpus_folder, corpus))
     if recipe.tokenizer:
         links.append(link("train-tokenizer", "train-tokenizer", recipe.tokenizer_folder, tokenizer))
+    if recipe.init and recipe.init.compare and not recipe.init.existing:
+        plan, make = partial(comparison.plan, recipe), partial(compare_init, recipe)
+        command = recipe.command("init-model", "--compare")
+        links.append(ChainStep("compare-init", command, recipe.init_comparison_folder, plan, make))
     if recipe.init:
         links.append(link("init-model", "init-model", recipe.model_0_folder, weights))
     stages = recipe.pretrain.stages if recipe.pretrain else []
@@ -97,6 +108,59 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
             break
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def compare_init(recipe: Recipe, *, console: Console, fresh: bool, verify: bool) -> Manifest:
+    """Compare methods of initialisation, training each for a few steps where the recipe asks for that."""
+    from redwhale.weights import comparison
+
+    return comparison.run(recipe, console=console, fresh=fresh, verify=verify, train=train_shortly)
+
+
+def init_model(recipe: Recipe, *, console: Console, fresh: bool, verify: bool) -> Manifest:
+    """Make model 0, after the comparison of methods where the recipe asks for one."""
+    from redwhale.weights import step as weights
+
+    settings: Init = recipe.need("init")
+    if settings.compare and not settings.existing:
+        compare_init(recipe, console=console, fresh=False, verify=verify)
+    return weights.run(recipe, console=console, fresh=fresh, verify=verify)
+
+
+def train_shortly(recipe: Recipe, pair: Pair, folder: Path, console: Console) -> dict[str, dict[str, float]]:
+    """Make a model 0 by a pair of methods and train it for the steps of ``init.compare``.
+
+    Everything is made in ``folder``, on the tokens that all methods share, and removed once it is measured.
+    Returns bits per byte by language, by step from 1 on.
+    """
+    from redwhale.training import step as training
+    from redwhale.weights import step as weights
+
+    settings: InitComparison = recipe.need("init").compare
+    pretrain: Pretrain = recipe.need("pretrain")
+    step_tokens = pretrain.batch_tokens // pretrain.sequence_length * pretrain.sequence_length
+    every = settings.measure_every_steps
+    sections = {
+        "preprocess": {"existing": str(recipe.corpus_folder)},
+        "tokenizer": {"existing": str(recipe.tokenizer_folder)},
+        "init": recipe.need("init").model_dump(exclude={"method", "compare", "embedding", "head"})
+        | {"embedding": pair[0], "head": pair[1], "gates": {"leak": {"above": 1.0, "do": "warn"}}},
+        "pretrain": pretrain.model_dump() | {
+            "packed": str(recipe.tokens_folder),
+            "measure": {
+                "every": every * step_tokens if every else None, "documents": settings.documents,
+                "document_bytes": settings.document_bytes,
+            },
+            "stages": [pretrain.stages[0].model_dump() | {"tokens": settings.steps * step_tokens}],
+        },
+    }  # fmt: skip
+    trial = recipe.changed(workdir=str(folder), evaluate=None, **sections)
+    quiet = Console(quiet=True, json_output=True)
+    weights.run(trial, console=quiet)
+    manifest = training.run(trial, 0, console=console)
+    measured = manifest.metrics["measured"]
+    shutil.rmtree(folder)
+    return {step: found["bits_per_byte"]["language"] for step, found in measured.items() if int(step)}
 
 
 def _uses_existing(recipe: Recipe, step: ChainStep) -> bool:

@@ -107,17 +107,23 @@ def train_tokenizer(
 @app.command("init-model", short_help="Give the new tokens their rows.")
 def init_model(
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare the methods of `init.compare` and stop.")] = False,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Example:  redwhale init-model -c redwhale.yaml
 
     Give the new tokens their rows; every old weight stays as it is.
     """
-    from redwhale.weights import step
+    from redwhale import chain, tables
 
     recipe, console = _begin(config, changes, json=json, quiet=quiet)
-    manifest = step.run(recipe, console=console, fresh=fresh, verify=verify)
-    _finish("init-model", manifest, console, folder=recipe.model_0_folder)
+    if compare:
+        manifest = chain.compare_init(recipe, console=console, fresh=fresh, verify=verify)
+        tables.show_init_comparison(manifest, console)
+        _finish("compare-init", manifest, console, folder=recipe.init_comparison_folder)
+    else:
+        manifest = chain.init_model(recipe, console=console, fresh=fresh, verify=verify)
+        _finish("init-model", manifest, console, folder=recipe.model_0_folder)
 
 
 @app.command(short_help="Turn the corpus into tokens, ahead of training.")

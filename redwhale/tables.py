@@ -96,6 +96,20 @@ def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
     console.table("Bits per byte on held-out text", ["", *results], rows)
 
 
+def show_init_comparison(manifest: Manifest, console: Console) -> None:
+    """Show bits per byte of every method of initialisation, by language and step, the best first."""
+    rows = sorted(manifest.metrics["rows"], key=lambda row: row["steps"][max(row["steps"], key=int)]["ko"])
+    steps, languages = list(rows[0]["steps"]), list(rows[0]["steps"]["0"])
+    columns = ["embedding", "head", *(f"{name}\nstep {step}" for step in steps for name in languages), "leak"]
+    base = ", ".join(f"{name} {value:.4f}" for name, value in manifest.metrics["base"].items())
+    title = f"Bits per byte by initialisation (base: {base}; leak: probability of new rows on English)"
+    console.table(title, columns, [
+        [row["embedding"], row["head"], *(f"{row['steps'][step][name]:.4f}" for step in steps for name in languages),
+         f"{row['leak']['mean']:.2%}"]
+        for row in rows
+    ])  # fmt: skip
+
+
 def show_tokenizers(result: dict[str, Any], console: Console) -> None:
     """Show what tokenizers make of each text, a row a tokenizer, and what each one is."""
     console.result("eval tokenizer", result)

@@ -19,8 +19,7 @@ from redwhale.tokenizer.extend import LOWEST_SCORE
 from redwhale.tokenizer.hangul import SPACE, byte_piece_length, has_hangul, text_piece_length
 from redwhale.tokenizer.learn.sound import reachable
 from redwhale.tokenizer.proto import normal_scores
-from redwhale.tokenizer.verify import BATCH_TEXTS, TEXT_CHARACTERS
-from redwhale.tokenizer.verify import _transformers_agree as transformers_agree
+from redwhale.tokenizer.verify import TEXT_CHARACTERS, ids_of, transformers_agree
 
 DIFFERENCES = {
     "old_scores_changed": "old pieces have another score or type in tokenizer.model",
@@ -58,7 +57,7 @@ def find_differences(base: BaseTokenizer, adopted: Adopted, held_out: HeldOut) -
         "matched_before_merging": [token for token, flags in adopted.added.items() if not flags["special"]],
         "unreachable": [piece for piece in merged if piece not in reached],
         "not_hangul": [piece for piece in merged if not _is_hangul_or_sign(base, piece)],
-        "texts_without_hangul_changed": _differing(plain, _ids(old, plain), _ids(new, plain)),
+        "texts_without_hangul_changed": _differing(plain, ids_of(old, plain), ids_of(new, plain)),
         "no_round_trip": _lost(old, new, texts),
         **_files_apart(base, other, new, texts + spaced),
     }
@@ -155,11 +154,6 @@ def _scores_not_below(base: BaseTokenizer, other: BaseTokenizer) -> int:
     return sum(score >= lowest for piece, score in new.items() if piece not in old)
 
 
-def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    batches = (texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS))
-    return [e.ids for batch in batches for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
-
-
 def _differing(texts: Sequence[str], first: list[list[int]], second: list[list[int]]) -> list[str]:
     return [text for text, before, after in zip(texts, first, second, strict=True) if before != after]
 
@@ -170,8 +164,8 @@ def _lost(old: Tokenizer, new: Tokenizer, texts: Sequence[str]) -> list[str]:
     def comes_back(tokenizer: Tokenizer) -> Callable[[str, list[int]], bool]:
         return lambda text, ids: bool(tokenizer.decode(ids, skip_special_tokens=False) == text)
 
-    failed = [text for text, ids in zip(texts, _ids(new, texts), strict=True) if not comes_back(new)(text, ids)]
-    return [text for text, ids in zip(failed, _ids(old, failed), strict=True) if comes_back(old)(text, ids)]
+    failed = [text for text, ids in zip(texts, ids_of(new, texts), strict=True) if not comes_back(new)(text, ids)]
+    return [text for text, ids in zip(failed, ids_of(old, failed), strict=True) if comes_back(old)(text, ids)]
 
 
 def _files_apart(base: BaseTokenizer, other: BaseTokenizer, new: Tokenizer, texts: Sequence[str]) -> dict[str, Found]:
@@ -180,10 +174,10 @@ def _files_apart(base: BaseTokenizer, other: BaseTokenizer, new: Tokenizer, text
     Texts on which the base's own two files differ are passed over.
     """
     apart: dict[str, Found] = {"sentencepiece_differs": [], "given_json_differs": []}
-    ids = _ids(new, texts)
+    ids = ids_of(new, texts)
     given = other.folder / JSON_NAME
     if other.notes and given.is_file():
-        apart["given_json_differs"] = _differing(texts, ids, _ids(tokenizer_of(read_document(given)), texts))
+        apart["given_json_differs"] = _differing(texts, ids, ids_of(tokenizer_of(read_document(given)), texts))
     if other.proto is not None:
         from sentencepiece import SentencePieceProcessor
 
@@ -192,7 +186,7 @@ def _files_apart(base: BaseTokenizer, other: BaseTokenizer, new: Tokenizer, text
         )
         if base.proto is not None:
             before = SentencePieceProcessor(model_proto=base.proto.SerializeToString()).encode(differing)
-            fault = set(_differing(differing, before, _ids(base.tokenizer(), differing)))
+            fault = set(_differing(differing, before, ids_of(base.tokenizer(), differing)))
             differing = [text for text in differing if text not in fault]
         apart["sentencepiece_differs"] = differing
     return apart

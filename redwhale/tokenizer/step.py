@@ -5,10 +5,11 @@ A text without Hangul keeps its tokens exactly; that and the other guarantees ar
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core import artifact
-from redwhale.core.artifact import Input, Manifest
+from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.base import base_folder
 from redwhale.core.console import Console
 from redwhale.core.recipe.recipe import Recipe
@@ -31,28 +32,43 @@ def plan(recipe: Recipe) -> Plan:
     """Return what train-tokenizer reads and writes; a hub base must be fetched already."""
     settings: Settings = recipe.need("tokenizer")
     folder = base_folder(recipe, fetch=False)
-    files = tokenizer_files(folder)
-    if settings.new_tokens == "auto" and (folder / "config.json").is_file():
-        files.append(folder / "config.json")
+    inputs = [corpus_input(recipe), *(Input(f"base {path.name}", path) for path in tokenizer_files(folder))]
+    fields = settings.model_dump(exclude={"existing", "gates"})
+    if settings.existing is not None:
+        given = tokenizer_files(recipe.path(settings.existing))
+        inputs += [Input(f"existing {path.name}", path) for path in given]
+        fields = {"adopted": True}
+    elif settings.new_tokens == "auto" and (folder / "config.json").is_file():
+        inputs.append(Input("base config.json", folder / "config.json"))
     return Plan(
         step=STEP,
         command=recipe.command("train-tokenizer"),
         folder=recipe.tokenizer_folder,
-        inputs=(corpus_input(recipe), *(Input(f"base {path.name}", path) for path in files)),
-        fields=settings.model_dump(exclude={"existing"}),
+        inputs=tuple(inputs),
+        fields=fields,
         algorithm=ALGORITHM,
+        gates=partial(_gates, settings),
     )
 
 
+def _gates(settings: Settings, counts: dict[str, Any]) -> list[GateRecord]:
+    """Judge what an adopted tokenizer falls short of; of one made here all is proven."""
+    return [
+        GateRecord(name=name, value=count, above=0, do=settings.gates.existing, breached=count > 0)
+        for name, count in counts.get("differences", {}).items()
+    ]
+
+
 def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
-    """Make the tokenizer, or say that it is done; an ``existing`` one is checked instead."""
+    """Make the tokenizer, or say that it is done; an ``existing`` one is checked, and adopted where it is not ours."""
     settings: Settings = recipe.need("tokenizer")
-    if settings.existing is not None:
+    if settings.existing is not None and not recipe.adopts_tokenizer:
         return check_existing(recipe, verify=verify)
     artifact.need_made([corpus_input(recipe)])
     base_folder(recipe, fetch=not artifact.is_finished(recipe.tokenizer_folder))  # what is done needs no network
     steps = plan(recipe)
-    return produce(steps, lambda: build(recipe, settings, console), console=console, fresh=fresh, verify=verify)
+    make = adopt if recipe.adopts_tokenizer else build
+    return produce(steps, lambda: make(recipe, settings, console), console=console, fresh=fresh, verify=verify)
 
 
 def build(recipe: Recipe, settings: Settings, console: Console) -> Built:
@@ -76,6 +92,31 @@ def build(recipe: Recipe, settings: Settings, console: Console) -> Built:
     _say(text, console)
     counts |= {"new_tokens": len(pieces)}
     return Built(outputs=outputs, counts=counts, metrics={"verification": verification} | curve | text)
+
+
+def adopt(recipe: Recipe, settings: Settings, console: Console) -> Built:
+    """Take over a tokenizer that others extended, count what it falls short of, and measure it."""
+    from redwhale.corpus.reader import held_out_texts
+    from redwhale.tokenizer import adopt as adopting
+    from redwhale.tokenizer import differences
+    from redwhale.tokenizer.compare import compare
+
+    folder = recipe.tokenizer_folder
+    base = read_base(base_folder(recipe, fetch=False))
+    adopted = adopting.read_adopted(base, recipe.path(settings.existing or ""))
+    for note in adopted.tokenizer.notes:
+        console.note(f"{STEP}: {note}")
+    outputs = adopting.write_adopted(base, adopted, folder)
+    held_out = held_out_texts(recipe.corpus_folder, documents=HELD_OUT_DOCUMENTS)
+    report = differences.find_differences(base, adopted, held_out)
+    for line in differences.described(report["differences"]):
+        console.warn(f"{STEP}: {line}")
+    report |= differences.check_written(adopted, folder, held_out)
+    text = compare(base, adopted.tokenizer.tokenizer(), held_out)
+    _say(text, console)
+    counts = {"family": base.family, "base_tokens": base.tokens, "new_tokens": len(adopted.pieces)}
+    counts["differences"] = {name: item["count"] for name, item in report["differences"].items()}
+    return Built(outputs=outputs, counts=counts, metrics={"verification": report} | text)
 
 
 def learn_pieces(

@@ -55,7 +55,7 @@ def verify_extension(base: BaseTokenizer, folder: Path, held_out: HeldOut) -> di
     counts |= _specials_parsed_alike(base, document, folder)
     counts |= _round_trips(old, new, texts)
     counts |= _sentencepiece_agrees(base, new, folder, texts + spaced)
-    return counts | _transformers_agree(base, new, folder, texts + spaced)
+    return counts | transformers_agree(base, new, folder, texts + spaced)
 
 
 def _breach(what: str, example: object, folder: Path | None = None) -> RedwhaleError:
@@ -133,7 +133,7 @@ def _surfaces(base: BaseTokenizer, pieces: Sequence[str]) -> list[str]:
     return [text for text in (item.decode(errors="replace") for item in data) if "\ufffd" not in text]
 
 
-def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def ids_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     batches = (texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS))
     return [e.ids for batch in batches for e in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
 
@@ -146,7 +146,7 @@ def _unchanged(old: Tokenizer, new: Tokenizer, texts: Sequence[str], *, extra: f
 
     lines = {line for text in texts for line in text.splitlines()}
     checked = sorted(filter(counts, lines.union(texts)))
-    for text, before, after in zip(checked, _ids(old, checked), _ids(new, checked), strict=True):
+    for text, before, after in zip(checked, ids_of(old, checked), ids_of(new, checked), strict=True):
         if before != after:
             raise _breach("a text without new characters has other tokens", text)
     return {"texts_without_hangul": len(checked), "texts_without_hangul_changed": 0, "extra_characters": len(extra)}
@@ -163,7 +163,7 @@ def _specials_parsed_alike(base: BaseTokenizer, document: dict[str, Any], folder
     specials = [token["content"] for token in base.document["added_tokens"]][:_MOST_SPECIALS]
     frames = ("{}", " {}", "{} ", "a{}b", "a {} b", "  {}  two  spaces", "{0}{0}\n{0} x")
     texts = [frame.format(special) for special in specials for frame in frames]
-    for text, before, after in zip(texts, _ids(old, texts), _ids(new, texts), strict=True):
+    for text, before, after in zip(texts, ids_of(old, texts), ids_of(new, texts), strict=True):
         if before != after:
             raise _breach("a control token in text without Hangul is parsed otherwise", text)
     written = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
@@ -180,7 +180,7 @@ def extra_characters(base: BaseTokenizer, pieces: Sequence[str]) -> frozenset[st
 def _round_trips(old: Tokenizer, new: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:
     """Check that decoding gives the text back wherever it does with the base."""
     failed_in_base = 0
-    for text, after in zip(texts, _ids(new, texts), strict=True):
+    for text, after in zip(texts, ids_of(new, texts), strict=True):
         if new.decode(after, skip_special_tokens=False) == text:
             continue
         before = old.encode(text, add_special_tokens=False).ids
@@ -200,7 +200,7 @@ def _sentencepiece_agrees(base: BaseTokenizer, new: Tokenizer, folder: Path, tex
     before = SentencePieceProcessor(model_proto=base.proto.SerializeToString())
     old = base.tokenizer()
     differed_in_base = 0
-    for text, ids in zip(texts, _ids(new, texts), strict=True):
+    for text, ids in zip(texts, ids_of(new, texts), strict=True):
         if processor.encode(text) == ids:
             continue
         if before.encode(text) == old.encode(text, add_special_tokens=False).ids:
@@ -209,12 +209,12 @@ def _sentencepiece_agrees(base: BaseTokenizer, new: Tokenizer, folder: Path, tex
     return {"sentencepiece_equal": len(texts) - differed_in_base, "sentencepiece_differs_in_base": differed_in_base}
 
 
-def _transformers_agree(base: BaseTokenizer, new: Tokenizer, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+def transformers_agree(base: BaseTokenizer, new: Tokenizer, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
     """Check that AutoTokenizer gives the ids of tokenizer.json, also once saved and read again."""
     from transformers import AutoTokenizer
 
     special = {role: _token_id(base, token) for role, token in base.special.items()}
-    wanted = _ids(new, texts)
+    wanted = ids_of(new, texts)
     loaded = AutoTokenizer.from_pretrained(folder)
     with tempfile.TemporaryDirectory() as saved:
         loaded.save_pretrained(saved)

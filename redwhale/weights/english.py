@@ -30,11 +30,8 @@ ENGLISH_TEXT = (
 )
 
 
-def english_ids(tokenizer_folder: Path) -> list[int]:
+def english_ids(tokenizer: Any) -> list[int]:
     """Return the ids of the English text as measurement sees it: BOS, or EOS where there is no BOS, in front."""
-    from redwhale.tokenizer.reader import load_tokenizer
-
-    tokenizer = load_tokenizer(tokenizer_folder)
     front = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     ids = ([] if front is None else [front]) + tokenizer.encode(ENGLISH_TEXT, add_special_tokens=False)
     return ids[:_MOST_TOKENS]
@@ -62,8 +59,10 @@ def measure(job: Prepared, made: Checkpoint, tokenizer_folder: Path, console: Co
             "`redwhale eval bpb -m base -m 0` compares them"
         )
         return {"leak_not_measured": why}
+    from redwhale.tokenizer.reader import load_tokenizer
+
     measured = measure_on_english(
-        job.base.folder, made.folder, ids=english_ids(tokenizer_folder), layout=job.layout,
+        job.base.folder, made.folder, ids=english_ids(load_tokenizer(tokenizer_folder)), layout=job.layout,
         same_function=job.deeper is None or job.deeper.how == "identity",
     )  # fmt: skip
     percent = 100 * measured["leak"]["mean"]

@@ -31,13 +31,13 @@ CARRIED_FILES = ("generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
 
 def plan(recipe: Recipe) -> Plan:
     """Return what init-model reads and writes; a hub base must be fetched already."""
-    settings: Init = recipe.need("init")
+    settings = chosen_methods(recipe)
     base = base_folder(recipe, weights=True, fetch=False)
     files = [base / "config.json", *carried_files(base), *weight_files(base)]
     if (base / INDEX_NAME).is_file():
         files.append(base / INDEX_NAME)
     reads_corpus = "align" in (settings.embedding, settings.head)
-    unused = {"existing", "method", "gates"} | (set() if reads_corpus else {"align_sample"})
+    unused = {"existing", "method", "compare", "gates"} | (set() if reads_corpus else {"align_sample"})
     return Plan(
         step=STEP, command=recipe.command("init-model"), folder=recipe.model_0_folder,
         inputs=(
@@ -47,6 +47,18 @@ def plan(recipe: Recipe) -> Plan:
         fields={**settings.model_dump(exclude=unused), "seed": recipe.seed}, algorithm=ALGORITHM,
         gates=partial(_gates, settings),
     )  # fmt: skip
+
+
+def chosen_methods(recipe: Recipe) -> Init:
+    """Return the settings with methods for both matrices; raise where the comparison that chooses is not made."""
+    settings: Init = recipe.need("init")
+    if settings.method != "best":
+        return settings
+    from redwhale.weights import comparison
+
+    artifact.need_made([comparison.comparison_input(recipe)])
+    best = comparison.best(recipe)
+    return settings.model_copy(update={"method": None, "embedding": best[0], "head": best[1]})
 
 
 def _gates(settings: Init, counts: dict[str, Any]) -> list[GateRecord]:
@@ -62,6 +74,7 @@ def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool =
     if settings.existing is not None:
         return check_existing(recipe, verify=verify)
     artifact.need_made([tokenizer_input(recipe)])
+    settings = chosen_methods(recipe)
     fetch = not artifact.is_finished(recipe.model_0_folder)  # what is done needs no network
     _refuse_other_tokenizer(recipe, base_folder(recipe, weights=True, fetch=fetch))
     steps = plan(recipe)

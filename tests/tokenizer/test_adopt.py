@@ -12,7 +12,9 @@ import pytest
 import sentencepiece as spm
 from transformers import AutoTokenizer
 
+from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
+from redwhale.tokenizer import step
 from redwhale.tokenizer.adopt import Adopted, read_adopted, write_adopted
 from redwhale.tokenizer.base import BaseTokenizer, read_base
 from redwhale.tokenizer.byte_alphabet import written
@@ -21,6 +23,7 @@ from redwhale.tokenizer.extend import extended_document, extended_proto, extensi
 from redwhale.tokenizer.reader import load_tokenizer
 from redwhale.tokenizer.verify import verify_extension
 from tests import pico
+from tests.tokenizer.makers import QUIET, recipe, small_texts, write_corpus
 
 PIECES = ["한", "국", "사", "람", "한국", "사람", "▁한국"]
 HELD_OUT = {"a": ("ko", ["한국 사람  한국", "사람은 한국인"]), "b": ("en", ["plain  text"])}
@@ -279,3 +282,40 @@ def test_changed_old_scores_are_counted(base: BaseTokenizer, tmp_path: Path) -> 
     (folder / "tokenizer.model").write_bytes(proto.SerializeToString())
     found = _found(base, read_adopted(base, folder))
     assert found["old_scores_changed"] == (1, proto.pieces[300].piece)
+
+
+def test_the_step_adopts_and_proves_an_honest_extension(tmp_path: Path, base: BaseTokenizer) -> None:
+    given = _extend(base, ["한", "국", "한국", "▁한국"], tmp_path / "given")
+    write_corpus(tmp_path / "corpus", small_texts())
+    wanted = recipe(tmp_path, base.folder, existing=str(given))
+    manifest = step.run(wanted, console=QUIET)
+    assert not manifest.stopped_by_gate and set(manifest.counts["differences"].values()) == {0}
+    assert manifest.counts["new_tokens"] == 4
+    assert (wanted.tokenizer_folder / "tokenizer.json").read_bytes() == (given / "tokenizer.json").read_bytes()
+    assert manifest.metrics["sources"]["docs"]["ratio"] == 1.0 and manifest.metrics["sources"]["news"]["ratio"] < 1
+    assert {record.role for record in manifest.inputs} >= {"existing tokenizer.json", "base tokenizer.json", "corpus"}
+    assert step.run(wanted, console=QUIET) == manifest  # unchanged
+    (given / "tokenizer.json").write_text((given / "tokenizer.json").read_text() + "\n")
+    with pytest.raises(RedwhaleError, match=r"existing tokenizer\.json"):
+        step.run(wanted, console=QUIET)
+
+
+def test_the_step_stops_where_an_adopted_tokenizer_falls_short(
+    tmp_path: Path, base: BaseTokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = _extend(base, ["한", "국", "한국", "▁CCTV", "ing▁"], tmp_path / "given")
+    write_corpus(tmp_path / "corpus", small_texts())
+    wanted = recipe(tmp_path, base.folder, existing=str(given))
+    manifest = step.run(wanted, console=Console())
+    assert manifest.stopped_by_gate and manifest.counts["differences"]["not_hangul"] == 2
+    assert "2 new pieces are neither Hangul alone nor a sign, such as '▁CCTV'" in capsys.readouterr().err
+    warned = recipe(tmp_path, base.folder, existing=str(given), gates={"existing": "warn"})
+    assert not step.run(warned, console=QUIET).stopped_by_gate  # the same result, judged by the recipe as it is now
+
+
+def test_the_step_refuses_what_is_no_tokenizer(tmp_path: Path, base: BaseTokenizer) -> None:
+    (tmp_path / "empty").mkdir()
+    write_corpus(tmp_path / "corpus", small_texts())
+    with pytest.raises(RedwhaleError, match=r"there is no tokenizer\.json or tokenizer\.model") as caught:
+        step.run(recipe(tmp_path, base.folder, existing=str(tmp_path / "empty")), console=QUIET)
+    assert caught.value.exit_code == 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from redwhale.core.recipe.corpus import Gate
 from redwhale.core.recipe.fields import Bytes, Section
@@ -13,6 +13,7 @@ Initialisation = Literal[
     "random", "mean", "multivariate", "decompose-mean", "decompose-weighted", "first", "first-nonspace", "last",
     "merge-tree", "align",
 ]  # fmt: skip
+METHODS: tuple[Initialisation, ...] = get_args(Initialisation)
 NamedPair = Literal["redwhale", "redwhale-embedding", "redwhale-head", "redwhale-mean", "redwhale-random", "eeve"]
 NAMED_PAIRS: dict[str, tuple[Initialisation, Initialisation]] = {
     "redwhale": ("decompose-mean", "decompose-mean"),
@@ -55,15 +56,53 @@ class InitGates(Section):
     wins it back. Not measured, and so not judged, for models of over 2 GB, which would have to be loaded."""
 
 
+def pair_of(written: str) -> tuple[Initialisation, Initialisation]:
+    """Return the methods of embedding and head for a method, ``EMBEDDING/HEAD`` or a named pair; raise ValueError."""
+    if written in NAMED_PAIRS:
+        return NAMED_PAIRS[written]
+    embedding, _, head = written.partition("/")
+    for word in (embedding, head or embedding):
+        if word not in METHODS:
+            raise ValueError(f"{word!r} is no method ({', '.join(METHODS)}) and no pair ({', '.join(NAMED_PAIRS)})")
+    return embedding, head or embedding  # type: ignore[return-value]
+
+
+class InitComparison(Section):
+    """Try methods before one is used."""
+
+    methods: list[str] = Field(default=[*METHODS, "redwhale-embedding", "redwhale-head", "eeve"], min_length=1)
+    """Methods to try: one for both matrices, `EMBEDDING/HEAD`, or a named pair; of a tied model the embedding's."""
+    steps: int = Field(default=0, ge=0)
+    """Steps of the first stage that each is trained for; 0 compares before any training."""
+    measure_every_steps: int | None = Field(default=None, ge=1)
+    """Steps between measurements; unset: at the start and the end."""
+    documents: int = Field(default=50, ge=1)
+    """Most held-out documents per source."""
+    document_bytes: int = Field(default=512, ge=16)
+    """Bytes scored of each document, from its beginning, cut at a character."""
+
+    @field_validator("methods")
+    @classmethod
+    def _are_known(cls, methods: list[str]) -> list[str]:
+        for written in methods:
+            pair_of(written)
+        return methods
+
+
+def _switched(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class Init(Section):
     """Give each new token a row in the embedding and in the head."""
 
     existing: str | None = None
     """Folder of a finished model 0 to use in place of making one."""
-    method: NamedPair | None = None
+    method: NamedPair | Literal["best"] | None = None
     """A published pair of methods in place of `embedding` and `head`. The RedWhale paper's five: `redwhale` (both
     decompose-mean, its best), `redwhale-embedding` and `redwhale-head` (the one that is named decompose-mean, the
-    other mean), `redwhale-mean`, `redwhale-random`; `eeve`: decompose-mean and first."""
+    other mean), `redwhale-mean`, `redwhale-random`; `eeve`: decompose-mean and first. `best`: what `compare` finds
+    best."""
     embedding: Initialisation = "decompose-mean"
     """`random`: normal with mean and deviation of the base rows, by dimension; `mean`: mean of all base rows;
     `multivariate`: normal around it with 1e-5 of their covariance (Hewitt 2021). Of the base's rows for the pieces
@@ -81,6 +120,8 @@ class Init(Section):
     """Rows are padded to a multiple of this; padding rows hold the mean of all base rows."""
     add_layers: AddLayers | None = None
     """Layers to add; unset: none."""
+    compare: Annotated[InitComparison | None, BeforeValidator(_switched)] = None
+    """Measure methods on held-out text first, Korean and English, and keep the table; `true` for all of them."""
     gates: InitGates = InitGates()
     """Limits that stop or warn."""
 
@@ -95,7 +136,10 @@ class Init(Section):
 
     @model_validator(mode="after")
     def _pair_agrees(self) -> Init:
-        if self.method is not None and (self.embedding, self.head) != NAMED_PAIRS[self.method]:
+        if self.method == "best":
+            if self.compare is None or {"embedding", "head"} & self.model_fields_set:
+                raise ValueError("`method: best` takes what `compare` finds: set that, without `embedding` and `head`")
+        elif self.method is not None and (self.embedding, self.head) != NAMED_PAIRS[self.method]:
             embedding, head = NAMED_PAIRS[self.method]
             raise ValueError(
                 f"`method: {self.method}` means embedding {embedding} and head {head}, yet they are {self.embedding} "

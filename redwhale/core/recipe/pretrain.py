@@ -125,6 +125,8 @@ def _mixture_is_sound(mixture: dict[str, float]) -> None:
 class Pretrain(Section):
     """Continual pretraining in stages."""
 
+    packed: str | None = None
+    """Folder of packed tokens that recipes of one corpus, tokenizer and seed share; unset: this recipe's own."""
     sequence_length: int = Field(default=4096, ge=8)
     """Tokens per sequence."""
     batch_tokens: Tokens = 1_000_000

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from redwhale.core.artifact import is_finished
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.evaluate import Evaluate
@@ -112,7 +113,18 @@ class Recipe(Section):
     def tokenizer_folder(self) -> Path:
         """Return the tokenizer artifact's folder."""
         existing = self.tokenizer.existing if self.tokenizer else None
-        return self.path(existing) if existing else self.root / "tokenizer"
+        return self.path(existing) if existing and not self.adopts_tokenizer else self.root / "tokenizer"
+
+    @property
+    def adopts_tokenizer(self) -> bool:
+        """Tell whether ``tokenizer.existing`` is no artifact of ours: it is then checked and copied into one."""
+        existing = self.tokenizer.existing if self.tokenizer else None
+        return existing is not None and not is_finished(self.path(existing))
+
+    @property
+    def init_comparison_folder(self) -> Path:
+        """Return the folder of the comparison of initialisations."""
+        return self.root / "init-comparison"
 
     @property
     def model_0_folder(self) -> Path:
@@ -123,7 +135,8 @@ class Recipe(Section):
     @property
     def tokens_folder(self) -> Path:
         """Return the packed tokens' folder."""
-        return self.root / "tokens"
+        packed = self.pretrain.packed if self.pretrain else None
+        return self.path(packed) if packed else self.root / "tokens"
 
     def stage_folder(self, index: int) -> Path:
         """Return the folder of stage ``index``, counted from 0; the name counts from 1."""
@@ -147,6 +160,12 @@ class Recipe(Section):
             fix=f"stages: {there}",
             exit_code=USAGE,
         )
+
+    def changed(self, **sections: Any) -> Recipe:
+        """Return this recipe with other values, checked as when it was read; paths in them are taken as they are."""
+        recipe = Recipe.model_validate(self.model_dump() | sections)
+        recipe._file, recipe._changes = self._file, self._changes
+        return recipe
 
     def need(self, section: str) -> Any:
         """Return a section; raise exit code 2 where the recipe lacks it."""

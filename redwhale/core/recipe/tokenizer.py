@@ -20,11 +20,20 @@ class AutoSize(Section):
     """Korean text that will be trained on (the paper: 44 GB); an extension that pays later than that is not made."""
 
 
+class TokenizerGates(Section):
+    """What happens where an adopted tokenizer falls short of the guarantees that our own ones keep."""
+
+    existing: Literal["stop", "warn"] = "stop"
+    """Unreachable pieces, English that is cut otherwise, pieces that are no Hangul, files that differ:
+    `stop`: exit code 3 and `run` goes no further; `warn`: warnings."""
+
+
 class Tokenizer(Section):
     """Learn Korean tokens and merge them into the base vocabulary."""
 
     existing: str | None = None
-    """Folder of a finished tokenizer to use in place of making one."""
+    """Folder of a tokenizer to use in place of making one: a finished artifact, or any tokenizer that another team
+    extended from this base, which is verified and adopted."""
     method: Literal["continued", "auxiliary"] = "continued"
     """`continued`: go on with byte-pair merges from the base's own segmentation of the corpus; `auxiliary`: learn a
     tokenizer of the corpus alone and merge its Korean pieces into the base (the paper's route)."""
@@ -51,6 +60,8 @@ class Tokenizer(Section):
     """Words that must not become tokens of their own; longer words that hold them may."""
     exclude_adverts: bool = False
     """Also exclude the terms by which the corpus filters know adult, gambling and advert pages."""
+    gates: TokenizerGates = TokenizerGates()
+    """Limits that stop or warn."""
 
     @model_validator(mode="after")
     def _sizes_and_methods(self) -> Tokenizer:
