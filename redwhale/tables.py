@@ -128,13 +128,15 @@ def show_tokenizers(result: dict[str, Any], console: Console) -> None:
     console.table(title, columns, rows)
     described = []
     for name, tokenizer in result["tokenizers"].items():
-        used = tokenizer["new_pieces"] or {}
+        used, untouched = tokenizer["new_pieces"] or {}, tokenizer["untouched"] or {}
         speed = result["all"]["tokenizers"][name]["encode_megabytes_per_cpu_second"]
         described.append([
             name, tokenizer["vocabulary"], used.get("pieces"), used.get("never_used"),
-            used.get("used_fewer_than_10_times"), _padded(speed, "6.2f"), tokenizer["library"],
+            used.get("used_fewer_than_10_times"), untouched.get("lines_without_hangul"), untouched.get("changed"),
+            _padded(speed, "6.2f"), tokenizer["library"],
         ])  # fmt: skip
-    columns = ["tokenizer", "vocabulary", "new pieces", "never\nused", "under\n10 uses", "MB per\nCPU-s", "library"]
+    columns = ["tokenizer", "vocabulary", "new pieces", "never\nused", "under\n10 uses", "lines without\nHangul",
+               "of them\nchanged", "MB per\nCPU-s", "library"]  # fmt: skip
     console.table("", columns, described)
 
 

@@ -20,6 +20,7 @@ from redwhale.tokenizer.base import JSON_NAME, MODEL_NAME, read_base
 from redwhale.tokenizer.measure.encoder import Encoder, added_ids, of_tokenizer
 from redwhale.tokenizer.measure.read import read_encoder, tokenizer_file
 from redwhale.tokenizer.measure.tally import Tally, measure, use_of
+from redwhale.tokenizer.measure.untouched import Untouched
 
 BASE, OWN = "base", "tokenizer"
 """Words for the recipe's base tokenizer, and for the one that the recipe makes."""
@@ -54,7 +55,8 @@ def run(
     """
     encoders = read_encoders(list(names) or [BASE, OWN], recipe)
     bodies = _files(data, text, console) if data else _held_out(recipe)
-    tallies = _measure_all(list(encoders.values()), bodies, console)
+    untouched = Untouched(encoders)
+    tallies = _measure_all(list(encoders.values()), bodies, untouched, console)
     everything = _sum(list(tallies.values()), encoders)
     if not everything.characters:
         where = ", ".join(map(str, data)) if data else str(recipe.corpus_folder if recipe else "")
@@ -67,7 +69,7 @@ def run(
     of_source = {body.name: {"language": body.language} if body.language else {} for body in bodies}
     return {
         "reference": next(iter(encoders)),
-        "tokenizers": _descriptions(encoders, everything),
+        "tokenizers": _descriptions(encoders, everything, untouched.figures()),
         "sources": {name: of_source[name] | _figures(tally, encoders) for name, tally in tallies.items()},
         "languages": {name: _figures(_sum(parts, encoders), encoders) for name, parts in by_language.items()},
         "all": _figures(everything, encoders),
@@ -155,7 +157,9 @@ def _held_out(recipe: Recipe | None) -> list[Body]:
     return bodies
 
 
-def _measure_all(encoders: Sequence[Encoder], bodies: Sequence[Body], console: Console) -> dict[str, Tally]:
+def _measure_all(
+    encoders: Sequence[Encoder], bodies: Sequence[Body], untouched: Untouched, console: Console
+) -> dict[str, Tally]:
     """Measure each body of text; one without any text is left out with a warning."""
     tallies: dict[str, Tally] = {}
     total = sum(body.stored_bytes for body in bodies)
@@ -164,7 +168,9 @@ def _measure_all(encoders: Sequence[Encoder], bodies: Sequence[Body], console: C
 
             def texts(body: Body = body) -> Iterator[str]:
                 for batch, stored_bytes in body.read():
-                    yield from batch
+                    for one in batch:
+                        untouched.see(one)
+                        yield one
                     progress.advance(stored_bytes, body.name)
 
             tally = measure(encoders, texts(), sample_bytes=SAMPLE_BYTES)
@@ -209,7 +215,9 @@ def _figures(tally: Tally, encoders: dict[str, Encoder]) -> dict[str, Any]:
     return {**tally.size(), "tokenizers": figures}
 
 
-def _descriptions(encoders: dict[str, Encoder], everything: Tally) -> dict[str, Any]:
+def _descriptions(
+    encoders: dict[str, Encoder], everything: Tally, untouched: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Return what each tokenizer is; of one that extends the first, how the text uses its further pieces."""
     first, *others = encoders.values()
     described: dict[str, Any] = {}
@@ -219,6 +227,7 @@ def _descriptions(encoders: dict[str, Encoder], everything: Tally) -> dict[str, 
             "library": encoder.library,
             "vocabulary": len(encoder.vocabulary),
             "new_pieces": use_of(added, everything.uses[number]) if added else None,
+            "untouched": untouched.get(name),
         }
     return described
 

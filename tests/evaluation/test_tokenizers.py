@@ -18,6 +18,8 @@ from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.evaluation import tokenizers
 from redwhale.tokenizer import step
+from redwhale.tokenizer.base import read_base
+from redwhale.tokenizer.extend import write_extension
 from tests import pico
 from tests.evaluation.test_bits import make_corpus
 from tests.tokenizer import makers
@@ -204,3 +206,16 @@ def test_known_figures_of_real_tokenizers_on_real_korean() -> None:
     assert llama3["tokens_per_character"] == pytest.approx(0.64, abs=0.03)
     assert gpt2["byte_token_share"] > 0.9
     assert llama2["morpheme_boundaries_kept"] == 1.0 > llama3["morpheme_boundaries_kept"]
+
+
+def test_lines_without_hangul_that_an_extension_changes_are_counted(tmp_path: Path) -> None:
+    base = read_base(pico.make_spm_base(tmp_path / "base"))
+    write_extension(base, ["한", "①"], tmp_path / "honest")
+    write_extension(base, ["한", "qz"], tmp_path / "other")
+    text = tmp_path / "text.txt"
+    text.write_text("xqz the\nplain\n① sign\n한 line\n", encoding="utf-8")
+    names = [str(tmp_path / name) for name in ("base", "honest", "other")]
+    found = tokenizers.run(names, data=[text], text="text", recipe=None, console=QUIET)["tokenizers"]
+    assert found["base"]["untouched"] is None
+    assert found["honest"]["untouched"] == {"lines_without_hangul": 2, "changed": 0, "example": None}
+    assert found["other"]["untouched"] == {"lines_without_hangul": 3, "changed": 1, "example": "xqz the"}

@@ -29,7 +29,8 @@ class Encoder:
     """A tokenizer: ``encode`` gives the ids of all texts end to end, (n,) int64; ``spans`` cuts one text.
 
     ``vocabulary`` is token → id. ``parts`` tells of every id whether it spells no whole character, (ids,) bool.
-    ``unknown`` is the id of what cannot be spelt, where there is one. ``library`` is what encodes.
+    ``unknown`` is the id of what cannot be spelt, where there is one. ``library`` is what encodes. ``byte_level`` says
+    that the vocabulary is written in bytes' own alphabet.
     """
 
     library: str
@@ -38,6 +39,7 @@ class Encoder:
     unknown: int | None
     encode: Callable[[Sequence[str]], np.ndarray]
     spans: Callable[[str], Spans]
+    byte_level: bool = False
 
 
 def of_tokenizer(tokenizer: Tokenizer) -> Encoder:
@@ -55,7 +57,7 @@ def of_tokenizer(tokenizer: Tokenizer) -> Encoder:
         return found
 
     parts = _parts(vocabulary, byte_level=byte_level)
-    return Encoder("tokenizers", vocabulary, parts, _unknown(document["model"], vocabulary), encode, spans)
+    return Encoder("tokenizers", vocabulary, parts, _unknown(document["model"], vocabulary), encode, spans, byte_level)
 
 
 def of_sentencepiece(processor: SentencePieceProcessor) -> Encoder:
