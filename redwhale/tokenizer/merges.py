@@ -6,7 +6,8 @@ leftmost first. A merge list says the same when it holds every split of every pi
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
+from itertools import pairwise
 
 Merge = tuple[str, str]
 
@@ -29,3 +30,21 @@ def ordered_splits(piece: str, vocabulary: Container[str]) -> list[Merge]:
 def merges_in_order(pieces: Iterable[str], vocabulary: Container[str]) -> list[Merge]:
     """Return the merges that make ``pieces``, the first piece first."""
     return [merge for piece in pieces for merge in ordered_splits(piece, vocabulary)]
+
+
+def last_merge(piece: str, ranks: Mapping[Merge, int]) -> Merge | None:
+    """Merge a piece's characters by rank, the leftmost first among equals; return the join that completed it.
+
+    None where the merges do not end in the whole piece, or the piece is one symbol from the start. Characters
+    that the vocabulary lacks stand for bytes, which no merge joins.
+    """
+    symbols = list(piece)
+    last: Merge | None = None
+    while len(symbols) > 1:
+        pairs = list(pairwise(symbols))
+        rank, place = min((ranks.get(pair, len(ranks)), place) for place, pair in enumerate(pairs))
+        if rank == len(ranks):
+            return None
+        last = pairs[place]
+        symbols[place : place + 2] = ["".join(last)]
+    return last

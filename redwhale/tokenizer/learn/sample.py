@@ -71,7 +71,7 @@ def sample_texts(
         raise RedwhaleError(
             "the corpus has no Korean text to learn from",
             where="preprocess.sources",
-            fix="give a source `language: ko`, or set `tokenizer.new_tokens: 0`",
+            fix="give a source `language: ko`, or choose what needs none (`tokenizer.new_tokens: 0`, no `align`)",
             exit_code=USAGE,
         )
     shares = share_bytes({source.name: source.text_bytes for source in korean}, sample_bytes, weights)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from redwhale.tokenizer.base import BaseTokenizer, tokenizer_of
 from redwhale.tokenizer.extend import extended_document
-from redwhale.tokenizer.merges import Merge
+from redwhale.tokenizer.merges import Merge, last_merge
 
 _BATCH_WORDS = 1 << 16
 
@@ -55,7 +55,7 @@ def join_counts(document: dict[str, Any], pieces: Sequence[str], words: Mapping[
         ranks.setdefault((left, right), rank)
     new = set(pieces)
     for piece in sorted(pieces, key=len, reverse=True):
-        for half in _halves(piece, ranks):
+        for half in last_merge(piece, ranks) or ():
             if half in new:
                 totals[vocabulary[half]] += totals[vocabulary[piece]]
     return {piece: int(totals[vocabulary[piece]]) for piece in pieces}
@@ -73,15 +73,3 @@ def _token_counts(document: dict[str, Any], words: Mapping[str, int]) -> np.ndar
         weights = np.repeat([occurrences for _, occurrences in batch], [len(row) for row in ids])
         np.add.at(totals, np.fromiter((i for row in ids for i in row), dtype=np.int64), weights)
     return totals
-
-
-def _halves(piece: str, ranks: Mapping[Merge, int]) -> tuple[str, ...]:
-    """Return the two pieces that merging joins last to make ``piece``; none where it cannot make it."""
-    parts = list(piece)
-    while len(parts) > 2:
-        pairs = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
-        if not pairs:
-            return ()
-        _, at = min(pairs)
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return tuple(parts) if len(parts) == 2 else ()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.corpus.reader import iterate_texts, read_sources
+from redwhale.corpus.reader import read_sources
 from redwhale.tokenizer.base import SENTENCEPIECE, tokenizer_of
+from redwhale.tokenizer.learn.sample import sample_texts
 from redwhale.weights.methods.mixtures import Mixture, mixture_of, uniform
 
-MOST_DOCUMENT_BYTES = 1 << 16
-"""Longer documents are read up to here, so that a few statutes are not the whole sample."""
 _WORD = re.compile(r" ?\S{1,128}")
 Tokens = list[tuple[int, int, int]]
 Cut = Callable[[str], Tokens]
@@ -102,36 +100,13 @@ def cutter(document: dict[str, Any], family: str) -> Cut:
 
 
 def count_words(corpus: Path, *, sample_bytes: int) -> tuple[Counter[str], int]:
-    """Count the words of the Korean sources' training text, each with the space before it; return the bytes read too.
+    """Count the words of a sample of the Korean training text, each with the space before it; return the bytes too.
 
-    ``sample_bytes`` are shared over the sources by size and spread evenly over their documents; the same corpus
-    gives the same words. Raises exit code 2 where no source is Korean.
+    The sample is shared and spread as the tokenizer's. Raises exit code 2 where no source is Korean.
     """
-    sources = [source for source in read_sources(corpus) if source.language == "ko" and source.text_bytes]
-    total = sum(source.text_bytes for source in sources)
-    if not total:
-        raise RedwhaleError(
-            "the corpus has no Korean text, which `align` reads", where=str(corpus),
-            fix="give a source `language: ko`, or choose another method", exit_code=USAGE,
-        )  # fmt: skip
     words: Counter[str] = Counter()
     taken_bytes = 0
-    for source in sources:
-        texts = (text for batch in iterate_texts(source.train_files) for text in batch)
-        for text in _spread(texts, share=min(1.0, sample_bytes / total)):
-            words.update(_WORD.findall(f" {text}"))
-            taken_bytes += len(text.encode())
+    for segment in sample_texts(read_sources(corpus), sample_bytes=sample_bytes):
+        words.update(_WORD.findall(" " * segment.begins + segment.text))
+        taken_bytes += len(segment.text.encode())
     return words, taken_bytes
-
-
-def _spread(texts: Iterator[str], *, share: float) -> Iterator[str]:
-    """Yield every document that keeps what is taken closest to ``share`` of what has passed, cut where long."""
-    passed = taken = 0
-    for text in texts:
-        size = len(text.encode())
-        passed += size
-        cut = text.encode()[:MOST_DOCUMENT_BYTES].decode(errors="ignore")
-        cut_bytes = min(size, len(cut.encode()))
-        if 2 * taken + cut_bytes <= 2 * share * passed:
-            taken += cut_bytes
-            yield cut

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
+from redwhale.tokenizer.merges import last_merge
 from redwhale.weights.methods.mixtures import Mixture, mixture_of, uniform
-
-Merge = tuple[str, str]
 
 
 def tree_mixtures(
@@ -44,21 +42,3 @@ def tree_mixtures(
         )
 
     return [mixture(piece) for piece in pieces]
-
-
-def last_merge(piece: str, ranks: Mapping[Merge, int]) -> Merge | None:
-    """Merge a piece's characters by rank, the leftmost first among equals; return the join that completed it.
-
-    None where the merges do not end in the whole piece, or the piece is one symbol from the start. Characters
-    that the vocabulary lacks stand for bytes, which no merge joins.
-    """
-    symbols = list(piece)
-    last: Merge | None = None
-    while len(symbols) > 1:
-        pairs = list(pairwise(symbols))
-        rank, place = min((ranks.get(pair, len(ranks)), place) for place, pair in enumerate(pairs))
-        if rank == len(ranks):
-            return None
-        last = pairs[place]
-        symbols[place : place + 2] = ["".join(last)]
-    return last

@@ -80,6 +80,6 @@ def test_words_are_counted_with_the_space_before_them_over_the_whole_source(tmp_
 
 
 def test_a_corpus_without_korean_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RedwhaleError, match="no Korean text, which `align` reads") as caught:
+    with pytest.raises(RedwhaleError, match="no Korean text to learn from") as caught:
         count_words(make_corpus(tmp_path, language="en"), sample_bytes=1000)
     assert caught.value.exit_code == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redwhale.weights.methods.merge_tree import last_merge, tree_mixtures
+from redwhale.tokenizer.merges import last_merge
+from redwhale.weights.methods.merge_tree import tree_mixtures
 
 
 def document(vocabulary: list[str], merges: list[tuple[str, str]]) -> dict[str, object]:
