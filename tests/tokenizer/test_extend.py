@@ -12,7 +12,8 @@ import pytest
 import sentencepiece as spm
 
 from redwhale.core.errors import RedwhaleError
-from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_of
+from redwhale.tokenizer.base import BaseTokenizer, read_base, read_document, tokenizer_of
+from redwhale.tokenizer.byte_alphabet import written
 from redwhale.tokenizer.extend import extended_document, extended_proto, write_extension
 from redwhale.tokenizer.verify import verify_extension
 from tests import pico
@@ -138,3 +139,19 @@ def test_verify_catches_wrong_pieces_spellings_and_scores(base: BaseTokenizer, t
     (tmp_path / "c" / "tokenizer.model").write_bytes(proto.SerializeToString())
     with pytest.raises(RedwhaleError, match="SentencePiece and tokenizers give different ids"):
         verify_extension(base, tmp_path / "c", {"a": ("ko", ["한국한국"])})
+
+
+def test_looking_whole_words_up_hides_no_piece_that_merging_cannot_make(tmp_path: Path) -> None:
+    # Llama-3 takes a whole word from the vocabulary before it merges (`ignore_merges`).
+    base = read_base(pico.make_byte_base(tmp_path / "base"))
+    base.document["model"] |= {"ignore_merges": True}
+    pieces = [
+        written("한".encode()[:2]),
+        written("한".encode()),
+        written("한국".encode()),
+    ]  # 국 is no piece: no way to 한국
+    write_extension(base, pieces, tmp_path / "new")
+    new = tokenizer_of(read_document(tmp_path / "new" / "tokenizer.json"))
+    assert len(new.encode("한국", add_special_tokens=False).ids) == 1  # so it seems to be there
+    with pytest.raises(RedwhaleError, match="a new piece cannot be reached"):
+        verify_extension(base, tmp_path / "new", HELD_OUT)
