@@ -1,8 +1,8 @@
 """Compare all methods of initialisation on small real models: bits per byte at once, after 100 and after 400 steps.
 
-Both bases get 4,000 new tokens. Every method runs under seed 1; those in which randomness enters, and the default beside
-them, under seeds 2 and 3 too, which also change the order of the data. One step is 256 tokens: the whole embedding and
-head train, a fifth of the tokens is English. `align` is left out: continued merges of a base without
+Both bases get 4,000 new tokens. Every method runs under seed 1; those in which randomness enters, and the default
+beside them, under seeds 2 and 3 too, which also change the order of the data. One step is 256 tokens: the whole
+embedding and head train, a fifth of the tokens is English. `align` is left out: continued merges of a base without
 Korean words are spelt in one way only, so it is `decompose-mean`. Prints Markdown; the same command again resumes.
 
     python scripts/compare_initialisation.py DATA OUT [--bases english-20m,stories260k] [--steps 400]
