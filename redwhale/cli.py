@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from redwhale.core.artifact import Manifest
-    from redwhale.core.console import Console
-    from redwhale.core.recipe.recipe import Recipe
+from redwhale.cli_evaluation import evaluation_app
+from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 
 app = typer.Typer(
     help="Example:  redwhale new -o redwhale.yaml && redwhale run\n\nTurn an English base model into a Korean one.",
     no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-)  # fmt: skip
-evaluation_app = typer.Typer(
-    help="Example:  redwhale eval kobest -c redwhale.yaml --model base --model 4\n\nMeasure a model.",
-    no_args_is_help=True, rich_markup_mode=None,
 )  # fmt: skip
 show_app = typer.Typer(
     help="Example:  redwhale show lineage\n\nShow the recipe as resolved, or where a result came from.",
@@ -26,38 +20,6 @@ show_app = typer.Typer(
 )  # fmt: skip
 app.add_typer(evaluation_app, name="eval", short_help="Measure a model.")
 app.add_typer(show_app, name="show", short_help="Show the recipe, or where a result came from.")
-
-Config = Annotated[Path, typer.Option("--config", "-c", help="Recipe file.", show_default=True)]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors on stderr.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an earlier result and make it again.")]
-Verify = Annotated[bool, typer.Option("--verify", help="Rehash finished files in place of trusting size and time.")]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", "-m", help="base, 0 (after init), a stage's number or name, or a folder. [the last stage]"),
-]
-DEFAULT = Path("redwhale.yaml")
-
-
-def _begin(config: Path, changes: list[str] | None, *, json: bool, quiet: bool) -> tuple[Recipe, Console]:
-    from redwhale.core.console import Console, keep_stdout_for_data
-    from redwhale.core.recipe.load import load_recipe
-
-    console = Console(json_output=json, quiet=quiet)
-    keep_stdout_for_data()
-    return load_recipe(config, changes or ()), console
-
-
-def _finish(command: str, manifest: Manifest, console: Console, *, folder: Path) -> None:
-    """Render a step's manifest and leave with 3 where a gate says stop."""
-    console.result(command, {
-        "folder": str(folder), "digest": manifest.digest, "counts": manifest.counts, "metrics": manifest.metrics,
-        "gates": [gate.model_dump() for gate in manifest.gates], "timings": manifest.timings,
-    })  # fmt: skip
-    console.note(f"{command}: done, {folder}")
-    if manifest.stopped_by_gate:
-        raise typer.Exit(3)
 
 
 @app.command(short_help="Clean, deduplicate and split raw text into a corpus.")
@@ -75,7 +37,7 @@ def preprocess(
     from redwhale import tables
     from redwhale.corpus import step
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     if explain or sample:
         from redwhale.corpus import explain as explaining
 
@@ -85,7 +47,7 @@ def preprocess(
         tables.show_waterfall(step.try_out(recipe, dry_run, console=console), console)
     else:
         manifest = step.run(recipe, console=console, fresh=fresh, verify=verify)
-        _finish("preprocess", manifest, console, folder=recipe.corpus_folder)
+        finish("preprocess", manifest, console, folder=recipe.corpus_folder)
 
 
 @app.command("train-tokenizer", short_help="Learn Korean tokens and merge them into the base vocabulary.")
@@ -99,9 +61,9 @@ def train_tokenizer(
     """
     from redwhale.tokenizer import step
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     manifest = step.run(recipe, console=console, fresh=fresh, verify=verify)
-    _finish("train-tokenizer", manifest, console, folder=recipe.tokenizer_folder)
+    finish("train-tokenizer", manifest, console, folder=recipe.tokenizer_folder)
 
 
 @app.command("init-model", short_help="Give the new tokens their rows.")
@@ -116,14 +78,14 @@ def init_model(
     """
     from redwhale import chain, tables
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     if compare:
         manifest = chain.compare_init(recipe, console=console, fresh=fresh, verify=verify)
         tables.show_init_comparison(manifest, console)
-        _finish("compare-init", manifest, console, folder=recipe.init_comparison_folder)
+        finish("compare-init", manifest, console, folder=recipe.init_comparison_folder)
     else:
         manifest = chain.init_model(recipe, console=console, fresh=fresh, verify=verify)
-        _finish("init-model", manifest, console, folder=recipe.model_0_folder)
+        finish("init-model", manifest, console, folder=recipe.model_0_folder)
 
 
 @app.command(short_help="Turn the corpus into tokens, ahead of training.")
@@ -137,9 +99,9 @@ def pack(
     """
     from redwhale.training import packing
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     manifest = packing.run(recipe, console=console, fresh=fresh, verify=verify)
-    _finish("pack", manifest, console, folder=recipe.tokens_folder)
+    finish("pack", manifest, console, folder=recipe.tokens_folder)
 
 
 @app.command(short_help="Train one stage.")
@@ -155,73 +117,11 @@ def pretrain(
     """
     from redwhale.training import layout, step
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     index = recipe.stage_index(stage)
     manifest = step.run(recipe, index, console=console, fresh=fresh, verify=verify)
     if layout.rank() == 0:  # under a launcher one process of several speaks
-        _finish("pretrain", manifest, console, folder=recipe.stage_folder(index))
-
-
-@evaluation_app.command("kobest", short_help="Score models on KoBEST.")
-def evaluate_kobest(
-    models: Models = None, config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False,
-    verify: Verify = False, json: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Example:  redwhale eval kobest -c redwhale.yaml --model base --model 4
-
-    Score models on KoBEST with the prompts of lm-evaluation-harness.
-    """
-    from redwhale import chain, tables
-
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
-    results = chain.evaluate(recipe, "kobest", models or [], console=console, fresh=fresh, verify=verify)
-    tables.show_kobest(results, console)
-
-
-@evaluation_app.command("bpb", short_help="Bits per byte on held-out text.")
-def evaluate_bits_per_byte(
-    models: Models = None, config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False,
-    verify: Verify = False, json: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Example:  redwhale eval bpb -c redwhale.yaml --model base --model 4
-
-    Measure bits per byte on the corpus's held-out documents, per source and language.
-    """
-    from redwhale import chain, tables
-
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
-    results = chain.evaluate(recipe, "bpb", models or [], console=console, fresh=fresh, verify=verify)
-    tables.show_bits_per_byte(results, console)
-
-
-@evaluation_app.command("tokenizer", short_help="Compare tokenizers on text.")
-def evaluate_tokenizer(
-    names: Annotated[list[str] | None, typer.Argument(
-        metavar="TOKENIZER", show_default=False,
-        help="Folders or files (tokenizer.json, a SentencePiece model, a rank file), or `base` and `tokenizer`, "
-        "those of the recipe. Ratios refer to the first. [base tokenizer]",
-    )] = None,
-    data: Annotated[list[Path] | None, typer.Option(
-        "--data", help="File or folder of text, given again for each; the recipe's held-out text by default.",
-    )] = None,
-    text: Annotated[str, typer.Option("--text", help="Column or path of the text in --data.")] = "text",
-    config: Config = DEFAULT, changes: Changes = None, json: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
-    """Example:  redwhale eval tokenizer base tokenizer --data news.jsonl.gz
-
-    Compare any tokenizers on the same text. A recipe is read only for `base`, `tokenizer` or held-out text.
-    """
-    from redwhale import tables
-    from redwhale.core.console import Console, keep_stdout_for_data
-    from redwhale.core.recipe.load import load_recipe
-    from redwhale.evaluation import tokenizers
-
-    recipe, console = None, Console(json_output=json, quiet=quiet)
-    keep_stdout_for_data()
-    if tokenizers.needs_recipe(names or [], data or []):
-        recipe = load_recipe(config, changes or ())
-    result = tokenizers.run(names or [], data=data or [], text=text, recipe=recipe, console=console)
-    tables.show_tokenizers(result, console)
+        finish("pretrain", manifest, console, folder=recipe.stage_folder(index))
 
 
 @app.command(short_help="Do everything that is not yet done, in order.")
@@ -236,7 +136,7 @@ def run(
     """
     from redwhale import chain, tables
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     outcome = chain.run_chain(recipe, console=console, fresh=fresh, verify=verify)
     tables.show_summary(outcome, console)
     if outcome.stopped:
@@ -296,7 +196,7 @@ def status(config: Config = DEFAULT, changes: Changes = None, json: Json = False
     """
     from redwhale import chain, tables
 
-    recipe, console = _begin(config, changes, json=json, quiet=quiet)
+    recipe, console = begin(config, changes, json=json, quiet=quiet)
     tables.show_status(chain.status(recipe), console)
 
 
@@ -336,6 +236,6 @@ def show_lineage(
 
     console = Console(json_output=json, quiet=quiet)
     if folder is None:
-        recipe, console = _begin(config, changes, json=json, quiet=quiet)
+        recipe, console = begin(config, changes, json=json, quiet=quiet)
         folder = chain.last_finished(recipe)
     tables.show_lineage(chain.lineage(folder, verify=verify), console)

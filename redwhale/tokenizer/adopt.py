@@ -6,14 +6,13 @@ What can be lived with (pieces that no text can form, English cut otherwise) is 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import atomic_file, write_bytes, write_json
+from redwhale.core.publish import write_bytes, write_json
 from redwhale.tokenizer.base import (
     CONFIG_NAME,
     JSON_NAME,
@@ -25,7 +24,7 @@ from redwhale.tokenizer.base import (
     tokenizer_of,
 )
 from redwhale.tokenizer.byte_alphabet import written
-from redwhale.tokenizer.extend import EXTENSION_NAME, tokenizer_config
+from redwhale.tokenizer.extend import EXTENSION_NAME, copy_into, tokenizer_config
 from redwhale.tokenizer.hangul import SPACE
 
 
@@ -126,7 +125,7 @@ def write_adopted(base: BaseTokenizer, adopted: Adopted, folder: Path) -> list[P
     other = adopted.tokenizer
     outputs = [folder / JSON_NAME, folder / CONFIG_NAME, folder / EXTENSION_NAME]
     if adopted.given:
-        _copy(other.folder / JSON_NAME, folder)
+        copy_into(folder, other.folder / JSON_NAME)
     else:
         document = json.dumps(other.document, ensure_ascii=False, separators=(",", ":"))
         write_bytes(folder / JSON_NAME, document.encode())
@@ -138,13 +137,8 @@ def write_adopted(base: BaseTokenizer, adopted: Adopted, folder: Path) -> list[P
     if other.proto is not None:
         copied.append(MODEL_NAME)
     for name in copied:
-        _copy(other.folder / name, folder)
+        copy_into(folder, other.folder / name)
     return outputs + [folder / name for name in copied]
-
-
-def _copy(file: Path, folder: Path) -> None:
-    with atomic_file(folder / file.name) as temporary:
-        shutil.copyfile(file, temporary)
 
 
 def adopted_extension(base: BaseTokenizer, adopted: Adopted) -> dict[str, Any]:

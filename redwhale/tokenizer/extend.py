@@ -43,7 +43,7 @@ def write_extension(base: BaseTokenizer, pieces: list[str], folder: Path) -> lis
     """
     outputs = [folder / JSON_NAME, folder / CONFIG_NAME, folder / EXTENSION_NAME]
     if not pieces and not base.notes:
-        _copy(base.folder / JSON_NAME, folder)
+        copy_into(folder, base.folder / JSON_NAME)
     else:
         document = json.dumps(extended_document(base, pieces), ensure_ascii=False, separators=(",", ":"))
         write_bytes(folder / JSON_NAME, document.encode())
@@ -56,11 +56,12 @@ def write_extension(base: BaseTokenizer, pieces: list[str], folder: Path) -> lis
         names_left_out = base.left_out and name in ("special_tokens_map.json", "added_tokens.json")
         if (base.folder / name).is_file() and not names_left_out:
             outputs.append(folder / name)
-            _copy(base.folder / name, folder)
+            copy_into(folder, base.folder / name)
     return outputs
 
 
-def _copy(file: Path, folder: Path) -> None:
+def copy_into(folder: Path, file: Path) -> None:
+    """Publish a copy of a file in a folder."""
     with atomic_file(folder / file.name) as temporary:
         shutil.copyfile(file, temporary)
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.artifact import Input, Manifest, need_made, read_manifest
+from redwhale.core.artifact import Input, Manifest, is_finished, need_made, read_manifest
 from redwhale.core.base import INDEX_NAME, base_folder, weight_files
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
@@ -93,7 +93,7 @@ def run(
 ) -> Manifest:
     """Compare the methods, or say that it is done. ``train`` is needed where the recipe asks for steps."""
     need_made([tokenizer_input(recipe), corpus_input(recipe)])
-    base_folder(recipe, weights=True, fetch=True)
+    base_folder(recipe, weights=True, fetch=not is_finished(recipe.init_comparison_folder))  # done: no network
     steps = plan(recipe)
     return produce(steps, partial(build, recipe, train, console), console=console, fresh=fresh, verify=verify)
 
