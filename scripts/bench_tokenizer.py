@@ -72,7 +72,9 @@ def main() -> None:
         run_child(data, out, grow(folder, out / "large", LARGE_BYTES), LARGE_BYTES, "large")
     if "auto" in rows:
         for name in SIZES:
-            print_curve(read_base(data / "tokenizers" / name), name, folder)
+            base = read_base(data / "tokenizers" / name)
+            shape = size.Shape(body=10_400_000_000, d=4096, tied=False, rows=base.tokens)  # of a 10.7B model
+            print_curve(base, name, folder, shape)
 
 
 def split(data: Path, folder: Path) -> Path:
@@ -197,12 +199,11 @@ def learn_in_this_process(data: Path, folder: Path, text_bytes: int) -> None:
     }))  # fmt: skip
 
 
-def print_curve(base: BaseTokenizer, name: str, folder: Path) -> None:
-    """Print the sizes that `auto` would measure, for the body of a 10.7B model."""
+def print_curve(base: BaseTokenizer, name: str, folder: Path, shape: size.Shape) -> None:
+    """Print the sizes that `auto` would measure for a body of this shape."""
     settings = AutoSize(largest=64_000)
     sample = read_sample(sources_of(folder), base, sample_bytes=EVERYTHING)
     pieces = continued.learn(base, sample, Settings(), count=settings.largest, console=QUIET).pieces
-    shape = size.Shape(body=10_400_000_000, d=4096, tied=False, rows=base.tokens)
     sizes = size.sweep(base, pieces, held_out_of(folder), sample.sources, shape, settings)
     chosen, reason = size.choose(sizes, settings)
     print(json.dumps({"row": "auto", "base": name} | size.as_metrics(sizes, chosen, reason)), flush=True)

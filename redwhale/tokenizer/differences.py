@@ -19,7 +19,7 @@ from redwhale.tokenizer.extend import LOWEST_SCORE
 from redwhale.tokenizer.hangul import SPACE, byte_piece_length, has_hangul, text_piece_length
 from redwhale.tokenizer.learn.sound import reachable
 from redwhale.tokenizer.proto import normal_scores
-from redwhale.tokenizer.verify import TEXT_CHARACTERS, ids_of, transformers_agree
+from redwhale.tokenizer.verify import TEXT_CHARACTERS, differing, ids_of, specials_parsed_apart, transformers_agree
 
 DIFFERENCES = {
     "old_scores_changed": "old pieces have another score or type in tokenizer.model",
@@ -29,6 +29,7 @@ DIFFERENCES = {
     "unreachable": "new pieces cannot be made by merging",
     "not_hangul": "new pieces are neither Hangul alone nor a sign",
     "texts_without_hangul_changed": "texts without Hangul have other tokens than in the base",
+    "specials_parsed_otherwise": "texts around control tokens are cut otherwise where these are parsed",
     "no_round_trip": "texts do not come back from their tokens, though they do in the base",
     "sentencepiece_differs": "texts have other tokens by tokenizer.model than by tokenizer.json",
     "given_json_differs": "texts have other tokens by tokenizer.json as it was given, whose merges are mended here",
@@ -57,7 +58,8 @@ def find_differences(base: BaseTokenizer, adopted: Adopted, held_out: HeldOut) -
         "matched_before_merging": [token for token, flags in adopted.added.items() if not flags["special"]],
         "unreachable": [piece for piece in merged if piece not in reached],
         "not_hangul": [piece for piece in merged if not _is_hangul_or_sign(base, piece)],
-        "texts_without_hangul_changed": _differing(plain, ids_of(old, plain), ids_of(new, plain)),
+        "texts_without_hangul_changed": differing(plain, ids_of(old, plain), ids_of(new, plain)),
+        "specials_parsed_otherwise": specials_parsed_apart(base, other.document)[1],
         "no_round_trip": _lost(old, new, texts),
         **_files_apart(base, other, new, texts + spaced),
     }
@@ -154,10 +156,6 @@ def _scores_not_below(base: BaseTokenizer, other: BaseTokenizer) -> int:
     return sum(score >= lowest for piece, score in new.items() if piece not in old)
 
 
-def _differing(texts: Sequence[str], first: list[list[int]], second: list[list[int]]) -> list[str]:
-    return [text for text, before, after in zip(texts, first, second, strict=True) if before != after]
-
-
 def _lost(old: Tokenizer, new: Tokenizer, texts: Sequence[str]) -> list[str]:
     """Return texts that decoding gives back in the base alone."""
 
@@ -177,16 +175,15 @@ def _files_apart(base: BaseTokenizer, other: BaseTokenizer, new: Tokenizer, text
     ids = ids_of(new, texts)
     given = other.folder / JSON_NAME
     if other.notes and given.is_file():
-        apart["given_json_differs"] = _differing(texts, ids, ids_of(tokenizer_of(read_document(given)), texts))
+        apart["given_json_differs"] = differing(texts, ids, ids_of(tokenizer_of(read_document(given)), texts))
     if other.proto is not None:
         from sentencepiece import SentencePieceProcessor
 
-        differing = _differing(
-            texts, ids, SentencePieceProcessor(model_file=str(other.folder / MODEL_NAME)).encode(texts)
-        )
+        processor = SentencePieceProcessor(model_file=str(other.folder / MODEL_NAME))
+        found = differing(texts, ids, processor.encode(texts))
         if base.proto is not None:
-            before = SentencePieceProcessor(model_proto=base.proto.SerializeToString()).encode(differing)
-            fault = set(_differing(differing, before, ids_of(base.tokenizer(), differing)))
-            differing = [text for text in differing if text not in fault]
-        apart["sentencepiece_differs"] = differing
+            before = SentencePieceProcessor(model_proto=base.proto.SerializeToString()).encode(found)
+            fault = set(differing(found, before, ids_of(base.tokenizer(), found)))
+            found = [text for text in found if text not in fault]
+        apart["sentencepiece_differs"] = found
     return apart

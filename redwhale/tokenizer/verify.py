@@ -152,8 +152,8 @@ def _unchanged(old: Tokenizer, new: Tokenizer, texts: Sequence[str], *, extra: f
     return {"texts_without_hangul": len(checked), "texts_without_hangul_changed": 0, "extra_characters": len(extra)}
 
 
-def _specials_parsed_alike(base: BaseTokenizer, document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Check that with special parsing on, control tokens in English come out as the base's, and the chat template too.
+def specials_parsed_apart(base: BaseTokenizer, document: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return texts without Hangul around the base's control tokens, and those that special parsing cuts otherwise.
 
     Spaces around a control token are kept, eaten or doubled by its flags: all ways are tried.
     """
@@ -163,9 +163,18 @@ def _specials_parsed_alike(base: BaseTokenizer, document: dict[str, Any], folder
     specials = [token["content"] for token in base.document["added_tokens"]][:_MOST_SPECIALS]
     frames = ("{}", " {}", "{} ", "a{}b", "a {} b", "  {}  two  spaces", "{0}{0}\n{0} x")
     texts = [frame.format(special) for special in specials for frame in frames]
-    for text, before, after in zip(texts, ids_of(old, texts), ids_of(new, texts), strict=True):
-        if before != after:
-            raise _breach("a control token in text without Hangul is parsed otherwise", text)
+    return texts, differing(texts, ids_of(old, texts), ids_of(new, texts))
+
+
+def differing(texts: Sequence[str], first: list[list[int]], second: list[list[int]]) -> list[str]:
+    """Return the texts whose ids are not the same in both lists."""
+    return [text for text, before, after in zip(texts, first, second, strict=True) if before != after]
+
+
+def _specials_parsed_alike(base: BaseTokenizer, document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    texts, apart = specials_parsed_apart(base, document)
+    if apart:
+        raise _breach("a control token in text without Hangul is parsed otherwise", apart[0], folder)
     written = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     if written.get("chat_template") != base.config.get("chat_template"):
         raise _breach("the chat template changed", written.get("chat_template"), folder)

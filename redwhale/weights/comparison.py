@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from redwhale.weights.prepare import Prepared
 
 STEP = "compare-init"
-ALGORITHM = 1
+ALGORITHM = 2
 RESULT_NAME = "comparison.json"
 TRIED_FOLDER = "tried"
 BATCH_TOKENS = 4096
@@ -159,6 +159,7 @@ class _Trial:
         from redwhale.core.device import choose_device
         from redwhale.measure import models
         from redwhale.tokenizer.reader import load_tokenizer
+        from redwhale.weights.layers import repeat_in_memory
 
         self._settings, self._job, self._texts = _settings(recipe), job, texts
         self._device = choose_device(recipe)
@@ -169,6 +170,8 @@ class _Trial:
         self._context = min(context_limit(recipe), models.context_of(self._model))
         self._base = self._bits()
         self._tokenizer = load_tokenizer(recipe.tokenizer_folder)
+        if job.deeper and job.deeper.how == "repeat":  # identity layers change nothing
+            repeat_in_memory(self._model, job.base, job.deeper)
         self._model.resize_token_embeddings(job.layout.rows, mean_resizing=False)
 
     @property

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.init import AddLayers
 from redwhale.weights.checkpoint import Checkpoint
 from redwhale.weights.matrices import text_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LAYER_TENSOR = re.compile(r"(?P<prefix>(?:.*\.)?(?:layers|h)\.)(?P<layer>\d+)\.(?P<rest>.+)")
 COUNT_KEYS = ("num_hidden_layers", "n_layer", "num_layers")
@@ -153,6 +156,32 @@ def deeper_config(checkpoint: Checkpoint, plan: DeeperModel) -> dict[str, Any]:
     if isinstance(config.get("text_config"), dict):
         return config | {"text_config": own}
     return own
+
+
+def repeat_in_memory(model: PreTrainedModel, checkpoint: Checkpoint, plan: DeeperModel) -> None:
+    """Make a loaded base run its layers in the plan's order; repeated ones share their weights, so it is for measuring.
+
+    Raises exit code 2 where the model does not hold its layers in one list.
+    """
+    from torch.nn import ModuleList
+
+    base_layers = len(plan.sources) - len(plan.added)
+    decoder = model.get_decoder()
+    lists = [
+        (module, name)
+        for module in decoder.modules()
+        for name, child in module.named_children()
+        if isinstance(child, ModuleList) and len(child) == base_layers
+    ]
+    if len(lists) != 1:
+        raise _unfit(checkpoint.folder, f"once loaded it has {len(lists)} lists of {base_layers} layers")
+    ((owner, name),) = lists
+    layers = owner.get_submodule(name)
+    setattr(owner, name, ModuleList([layers.get_submodule(str(source)) for source in plan.sources]))
+    before, after = text_config(checkpoint.config), text_config(deeper_config(checkpoint, plan))
+    for key in after:
+        if after[key] != before.get(key):
+            setattr(model.config.get_text_config(), key, after[key])
 
 
 def _types_by_default(folder: Path) -> list[str]:

@@ -113,6 +113,16 @@ def test_a_byte_level_extension_with_a_chat_token(byte_base: BaseTokenizer, tmp_
     assert 604 not in load_tokenizer(tmp_path / "ours").encode("<|chat 끝|>")
 
 
+def test_a_control_token_that_eats_spaces_in_the_extension_alone_is_counted(
+    base: BaseTokenizer, tmp_path: Path
+) -> None:
+    theirs = _extend(base, PIECES, tmp_path / "theirs")
+    _edit(theirs, lambda d: d["added_tokens"][-1].update(rstrip=True))
+    found = _found(base, read_adopted(base, theirs))
+    assert found.keys() == {"parts_changed", "specials_parsed_otherwise"}
+    assert found["specials_parsed_otherwise"][1].count(base.document["added_tokens"][-1]["content"]) in (1, 2)
+
+
 def test_pieces_of_score_0_that_change_english_are_counted(base: BaseTokenizer, tmp_path: Path) -> None:
     """Score 0 ranks above every join of the base, so a join of two letters tears its words apart."""
     pair = next(pair for pair in ("wo", "xp", "ht", "dl", "ks") if pair not in base.vocabulary)
@@ -120,7 +130,7 @@ def test_pieces_of_score_0_that_change_english_are_counted(base: BaseTokenizer, 
     report = find_differences(base, adopted, HELD_OUT)
     assert report["scores_not_below_old"] == 4
     found = {name: item for name, item in report["differences"].items() if item["count"]}
-    assert found.keys() == {"not_hangul", "texts_without_hangul_changed"}
+    assert found.keys() == {"not_hangul", "texts_without_hangul_changed", "specials_parsed_otherwise"}
     assert (found["not_hangul"]["count"], found["not_hangul"]["example"]) == (1, pair)
     changed = found["texts_without_hangul_changed"]
     assert 0 < changed["count"] < report["texts_without_hangul"]

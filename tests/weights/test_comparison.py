@@ -42,8 +42,12 @@ def _recipe(root: Path, out: Path, base: str = "untied", *, train: bool = False,
     })  # fmt: skip
 
 
-def test_model_0_takes_the_best_and_gives_the_very_bits_that_were_measured(root: Path, tmp_path: Path) -> None:
-    wanted = _recipe(root, tmp_path, method="best", compare={"methods": METHODS, "documents": 4})
+@pytest.mark.parametrize("added", [None, {"count": 1, "how": "repeat"}, {"count": 1, "how": "identity"}])
+def test_model_0_takes_the_best_and_gives_the_very_bits_that_were_measured(
+    root: Path, tmp_path: Path, added: dict[str, Any] | None
+) -> None:
+    compare = {"methods": METHODS, "documents": 4}
+    wanted = _recipe(root, tmp_path, method="best", compare=compare, add_layers=added)
     with pytest.raises(RedwhaleError, match="comparison"):  # not before it is made
         comparison.best(wanted)
     manifest = chain.init_model(wanted, console=QUIET, fresh=False, verify=False)
