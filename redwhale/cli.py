@@ -9,6 +9,7 @@ import typer
 
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
+from redwhale.cli_plan import plan
 
 app = typer.Typer(
     help="Example:  redwhale new -o redwhale.yaml && redwhale run\n\nTurn an English base model into a Korean one.",
@@ -86,6 +87,9 @@ def init_model(
     else:
         manifest = chain.init_model(recipe, console=console, fresh=fresh, verify=verify)
         finish("init-model", manifest, console, folder=recipe.model_0_folder)
+
+
+app.command("plan", short_help="Say what each stage takes: memory, time, cost.")(plan)
 
 
 @app.command(short_help="Turn the corpus into tokens, ahead of training.")

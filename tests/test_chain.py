@@ -64,7 +64,7 @@ assert not [m for m in sys.modules if m.startswith("redwhale")]
     assert tokens <= rows and rows % 8 == 0
     import torch
 
-    from redwhale.core.recipe.pretrain import Train
+    from redwhale.core.recipe.stages import Train
     from redwhale.training.model import prepare
 
     stored = torch.load(plain, weights_only=True)

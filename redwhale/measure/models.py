@@ -45,6 +45,15 @@ def load_model(folder: Path, device: torch.device) -> Any:
     return model.to(device).eval()
 
 
+def empty_model(config: Any) -> Any:
+    """Return the causal model of a configuration on the meta device: names and shapes, no memory."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
 @contextlib.contextmanager
 def explain_out_of_memory(fix: str) -> Iterator[None]:
     """Turn a device out of memory into an error of exit code 4 that says what to lower."""

@@ -66,13 +66,12 @@ class Size:
 
 def read_shape(folder: Path) -> Shape:
     """Count the base's parameters from its config.json, nothing loaded; raise exit code 2 where that is not there."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
+
+    from redwhale.measure.models import empty_model
 
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = empty_model(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
         raise RedwhaleError(
             f"the size cannot be chosen without the model's shape ({str(error).splitlines()[0]})",

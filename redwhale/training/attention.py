@@ -15,15 +15,17 @@ from redwhale.core.errors import USAGE, RedwhaleError
 IMPLEMENTATION = "sdpa"
 
 
-def own_document_mask(document_ids: Tensor) -> Tensor:
-    """Return ``(B, 1, T, T)`` bool, true where query and key share a document and the key is not later.
+def own_document_mask(document_ids: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Return ``(B, 1, T, T)``, 0 where query and key share a document and the key is not later, else -infinity.
 
-    ``document_ids: (B, T)``, rising within a row.
+    ``document_ids: (B, T)``, rising within a row. ``dtype`` is the layers' own: of a mask of another type SDPA
+    makes a copy in every layer, and all of them are kept for the backward pass.
     """
     length = document_ids.shape[1]
     same = document_ids.unsqueeze(2) == document_ids.unsqueeze(1)
     causal = torch.ones(length, length, dtype=torch.bool, device=document_ids.device).tril()
-    return (same & causal).unsqueeze(1)
+    seen = (same & causal).unsqueeze(1)
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
 def describe(documents_attend: str, device: str) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from redwhale.core.artifact import hash_file
 from redwhale.core.console import Console
+from redwhale.core.errors import RESOURCES, RedwhaleError
 from redwhale.core.publish import atomic_folder
 from redwhale.training.engine import MOMENTS, Engine
 from redwhale.training.launch import World
@@ -30,6 +31,7 @@ from redwhale.training.partition import TrainedTensor
 STATE_NAME = "state.json"
 SCHEMA = 1
 _FILE_BYTES = 2**30
+_SPARE = 1.02  # headers, and what others write meanwhile
 _STATE_BYTES = 12  # master and both moments in float32, per element
 
 
@@ -37,7 +39,8 @@ _STATE_BYTES = 12  # master and both moments in float32, per element
 class StageState:
     """Where a stage stands after ``step`` steps.
 
-    ``updates`` are those applied at a learning rate above 0; ``measured`` maps a step to its measurements.
+    ``updates`` are those applied at a learning rate above 0; ``measured`` maps a step to its measurements;
+    ``base_english``: the base's bits per byte; ``recent_losses``: those that a spike is judged by.
     """
 
     step: int = 0
@@ -46,6 +49,8 @@ class StageState:
     skipped_in_row: int = 0
     adam_steps: int = 0
     valid_tokens: int = 0
+    base_english: float | None = None
+    recent_losses: list[float] = field(default_factory=list)
     first_loss: float | None = None
     last_loss: float | None = None
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,6 +66,8 @@ def save(
     """
     state.adam_steps = engine.adam_steps()
     target = folder / f"step-{state.step:06d}"
+    if world.leads:
+        need_disk(folder, sum(tensor.size for tensor in trained) * _STATE_BYTES)
     with atomic_folder(target) if world.leads else contextlib.nullcontext() as temporary:
         files: dict[str, dict[str, Any]] = {}
         for number, names in enumerate(_share_out(trained)):
@@ -80,6 +87,17 @@ def save(
         for old in _stored(folder)[keep:]:
             shutil.rmtree(old)
     world.share(target.name)
+
+
+def need_disk(folder: Path, size_bytes: int) -> None:
+    """Raise exit code 4 where a checkpoint of so many bytes would not fit; those there are stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes * _SPARE:
+        raise RedwhaleError(
+            f"a checkpoint takes {size_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free", where=str(folder),
+            fix="make room; the same command goes on from the last checkpoint", exit_code=RESOURCES,
+        )  # fmt: skip
 
 
 def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:

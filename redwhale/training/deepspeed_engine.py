@@ -26,6 +26,7 @@ from redwhale.training.engine import (
     evaluating,
     make_optimizer,
     release_memory,
+    set_rates,
 )
 from redwhale.training.launch import World
 from redwhale.training.model import Prepared
@@ -44,8 +45,10 @@ def render_config(settings: Pretrain, *, micro_batches: int) -> dict[str, Any]:
     zero["reduce_bucket_size"] = _BUCKET_ELEMENTS
     if deepspeed.zero < 3:
         zero["allgather_bucket_size"] = _BUCKET_ELEMENTS
-    if deepspeed.offload == "optimizer":
+    if deepspeed.offload != "none":
         zero["offload_optimizer"] = {"device": "cpu"}
+    if deepspeed.offload == "all":
+        zero["offload_param"] = {"device": "cpu"}
     bf16 = settings.precision == "bf16"
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": settings.micro_batch,
@@ -118,14 +121,16 @@ class DeepSpeedEngine:
         if dtype != torch.float32:
             for name, value in exact.items():  # start from the stored float32 values, not from their bf16 rounding
                 self._set_master(name, value)
-        self.offloaded = settings.deepspeed.offload == "optimizer"
-        offloaded = ", states in main memory" if self.offloaded else ""
+        self.offloaded = settings.deepspeed.offload != "none"
+        offloaded = {"none": "", "optimizer": ", states in main memory", "all": ", states and weights in main memory"}[
+            settings.deepspeed.offload
+        ]
         self.name = f"DeepSpeed ZeRO-{self.zero} over {world.size} process{'es' if world.size > 1 else ''}"
         self.optimizer_name = f"torch AdamW, {len(self.engine.optimizer.param_groups)} groups, float32{offloaded}"
         self.engine.train()
 
     def _check(self, trained: Sequence[TrainedTensor]) -> None:
-        """Assert that DeepSpeed runs the level that was asked for, with both parameter groups."""
+        """Assert that DeepSpeed runs the level that was asked for, with all parameter groups."""
         import deepspeed
 
         level = self.engine.zero_optimization_stage()
@@ -143,11 +148,10 @@ class DeepSpeedEngine:
         if not last:
             self.engine.step()
 
-    def step(self, learning_rate: float, *, finite: bool) -> Update:
-        """Clip and update; ZeRO itself skips an update with a gradient that is not finite."""
+    def step(self, share: float, *, finite: bool) -> Update:
+        """Clip and update at a share of each peak rate; ZeRO itself skips an update whose gradient is not finite."""
         skipped_before = self.engine.skipped_steps
-        for group in self.engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_rates(self.engine.optimizer, share)
         self.engine.step()
         applied = self.engine.skipped_steps == skipped_before
         if not applied:

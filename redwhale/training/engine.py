@@ -11,10 +11,12 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import create_selective_checkpoint_contexts
 
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
@@ -24,6 +26,16 @@ from redwhale.training.model import Prepared
 from redwhale.training.partition import TrainedTensor
 
 ADAM_EPSILON = 1e-8
+# What selective recomputation keeps: what costs most to make again.
+_ATEN: Any = torch.ops.aten
+_KEPT_OPERATIONS = (
+    _ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default,
+    _ATEN._scaled_dot_product_flash_attention.default,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu.default,
+    _ATEN._scaled_dot_product_efficient_attention.default,
+    _ATEN._scaled_dot_product_cudnn_attention.default,
+)  # fmt: skip
+PEAK = "peak_learning_rate"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -47,8 +59,8 @@ class Engine(Protocol):
     def backward(self, loss: Tensor, *, last: bool) -> None:
         """Accumulate gradients."""
 
-    def step(self, learning_rate: float, *, finite: bool) -> Update:
-        """Clip and update, or skip the update where loss or gradient is not finite."""
+    def step(self, share: float, *, finite: bool) -> Update:
+        """Clip and update at a ``share`` of each group's peak rate, or skip where loss or gradient is not finite."""
 
     def predict(self, input_ids: Tensor, attention_mask: Tensor, *, use_cache: bool, logits_to_keep: int = 0) -> Any:
         """Return an output with ``logits`` for measuring: no gradient, evaluation mode."""
@@ -76,13 +88,22 @@ def make_engine(
     prepared: Prepared, trained: Sequence[TrainedTensor], *, settings: Pretrain, micro_batches: int, world: World
 ) -> Engine:
     """Make the engine that the recipe asks for and assert that it is the one."""
-    if settings.recompute:
-        prepared.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    recompute_activations(prepared.model, settings.recompute)
     if settings.deepspeed is None or settings.deepspeed.zero == 0:
         return PlainEngine(prepared, trained, settings=settings, world=world)
     from redwhale.training.deepspeed_engine import DeepSpeedEngine
 
     return DeepSpeedEngine(prepared, trained, settings=settings, micro_batches=micro_batches, world=world)
+
+
+def recompute_activations(model: Any, how: str) -> None:
+    """Switch recomputation on: ``full`` keeps the layers' inputs alone, ``selective`` matrix products as well."""
+    if how == "none":
+        return
+    options: dict[str, Any] = {"use_reentrant": False}  # reentrant gives no gradient above frozen embeddings
+    if how == "selective":
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, list(_KEPT_OPERATIONS))
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 def compute_dtype(precision: str) -> torch.dtype:
@@ -91,21 +112,32 @@ def compute_dtype(precision: str) -> torch.dtype:
 
 
 def make_optimizer(trained: Sequence[TrainedTensor], settings: Pretrain) -> torch.optim.AdamW:
-    """Return AdamW over at most two groups, with and without decay; none is empty."""
-    groups = []
-    for decays in (True, False):
-        chosen = [tensor.parameter for tensor in trained if tensor.decays == decays]
-        if chosen:
-            groups.append({"params": chosen, "weight_decay": settings.weight_decay if decays else 0.0})
-    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=ADAM_EPSILON, fused=True)
+    """Return AdamW over one group for each peak learning rate and decay, each rate 0 as yet."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for tensor in trained:
+        groups.setdefault(_group_of(tensor, settings), []).append(tensor.parameter)
+    listed = [{"params": chosen, "weight_decay": decay, PEAK: peak} for (peak, decay), chosen in groups.items()]
+    return torch.optim.AdamW(listed, lr=0.0, betas=settings.betas, eps=ADAM_EPSILON, fused=True)
 
 
 def check_groups(optimizer: Any, trained: Sequence[TrainedTensor], settings: Pretrain) -> None:
-    """Raise where an engine has lost parameter groups: decay is what tells them apart."""
-    expected = sorted({settings.weight_decay if tensor.decays else 0.0 for tensor in trained})
-    found = sorted({float(group["weight_decay"]) for group in optimizer.param_groups})
+    """Raise where an engine has lost parameter groups: peak rate and decay are what tells them apart."""
+    expected = sorted({_group_of(tensor, settings) for tensor in trained})
+    found = sorted({(float(group[PEAK]), float(group["weight_decay"])) for group in optimizer.param_groups})
     if expected != found:
-        raise RedwhaleError(f"the engine has groups with decay {found}, asked for {expected}", exit_code=FAILED)
+        raise RedwhaleError(
+            f"the engine has groups with (learning rate, decay) {found}, asked for {expected}", exit_code=FAILED
+        )
+
+
+def _group_of(tensor: TrainedTensor, settings: Pretrain) -> tuple[float, float]:
+    return tensor.learning_rate, settings.weight_decay if tensor.decays else 0.0
+
+
+def set_rates(optimizer: Any, share: float) -> None:
+    """Set every group's learning rate to a share of its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group[PEAK] * share
 
 
 class PlainEngine:
@@ -156,13 +188,12 @@ class PlainEngine:
         with self._exchanging(last):
             self.accelerator.backward(loss)
 
-    def step(self, learning_rate: float, *, finite: bool) -> Update:
+    def step(self, share: float, *, finite: bool) -> Update:
         """Clip and update, or drop the gradients where loss or gradient is not finite."""
         norm = nn.utils.clip_grad_norm_(self.trained.values(), self.settings.clip_norm)
         applied = finite and bool(torch.isfinite(norm))
         if applied:
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate
+            set_rates(self.optimizer, share)
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return Update(float(norm), applied)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from redwhale.core.artifact import MANIFEST_NAME
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.publish import LOCK_NAME, atomic_folder
-from redwhale.core.recipe.pretrain import Train
+from redwhale.core.recipe.stages import Train
 from redwhale.training.model import Prepared, load_model, prepare, quiet_bars
 from redwhale.training.rows import RowBlocks
 

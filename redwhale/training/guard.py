@@ -7,12 +7,16 @@ at 0) and every frozen tensor must not.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from redwhale.core.errors import FAILED, RedwhaleError
+from redwhale.core.recipe.pretrain import Spikes
 from redwhale.training.engine import Engine, Update
 from redwhale.training.partition import TrainedTensor
 
@@ -40,13 +44,14 @@ class MovementGuard:
 
     def __init__(self, engine: Engine, *, trained: Sequence[TrainedTensor], frozen: Sequence[str]) -> None:
         self._engine = engine
-        self._rates = 0.0
+        self._shares = 0.0
+        self._peaks = {tensor.name: tensor.learning_rate for tensor in trained}
         self._trained = {tensor.name: fingerprint(engine.master(tensor.name)) for tensor in trained}
         self._frozen = {name: fingerprint(engine.frozen(name)) for name in frozen}
 
-    def moved_by(self, learning_rate: float) -> None:
-        """Note an applied update: Adam moves an element by about its learning rate at most."""
-        self._rates += learning_rate
+    def moved_by(self, share: float) -> None:
+        """Note an update at a share of the peak rates: Adam moves an element by about its learning rate at most."""
+        self._shares += share
 
     def check(self) -> None:
         """Raise, naming tensors, where one that trains stands still or one that is frozen has moved."""
@@ -66,7 +71,7 @@ class MovementGuard:
         master = self._engine.master(name)
         if fingerprint(master) != before:
             return False
-        too_small = self._rates < float(master.abs().min()) * torch.finfo(torch.float32).eps
+        too_small = self._peaks[name] * self._shares < float(master.abs().min()) * torch.finfo(torch.float32).eps
         return not (too_small and bool(self._engine.moments(name)["exp_avg"].any()))
 
     def check_frozen(self) -> None:
@@ -78,6 +83,19 @@ class MovementGuard:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def is_spike(loss: float, recent: Sequence[float], spikes: Spikes | None) -> bool:
+    """Tell whether a loss lies so many deviations above the mean of the last ones; never before there are enough."""
+    if spikes is None or len(recent) < spikes.window or not math.isfinite(loss):
+        return False
+    return loss > statistics.fmean(recent) + spikes.deviations * statistics.pstdev(recent)
+
+
+def english_over(measured: dict[str, Any], base: float | None) -> float | None:
+    """Return how far English bits per byte are above the base's, as a share; None where either is not known."""
+    now = measured["bits_per_byte"]["language"].get("en")
+    return None if now is None or not base else now / base - 1
 
 
 def refuse_skips(in_row: int, *, step: int, update: Update, loss: float) -> None:

@@ -12,6 +12,7 @@ import torch
 from redwhale.core.recipe.pretrain import Measure
 from redwhale.corpus.reader import held_out_texts
 from redwhale.measure.bits_per_byte import by_language, measure_texts
+from redwhale.measure.samples import PROMPT_CHARACTERS, continue_text
 from redwhale.tokenizer.reader import load_tokenizer
 from redwhale.training.engine import Engine
 
@@ -56,6 +57,42 @@ class HeldOut:
             "language": {name: round(score.bits_per_byte, 6) for name, score in by_language(scored).items()},
         }}  # fmt: skip
         return result | ({"after": self.after(engine.predict, self.tokenizer)} if self.after else {})
+
+    def english_of_base(self, engine: Engine, *, base_ids: int) -> float | None:
+        """Return the base's bits per byte of English, before any training; None where no English is held out.
+
+        The logits of old tokens are the base's own: without the new ones (``base_ids`` and above) so are its
+        probabilities, and English is cut as the base cuts it.
+        """
+
+        def base(*arguments: Any, **options: Any) -> Any:
+            output = engine.predict(*arguments, **options)
+            output.logits[..., base_ids:] = float("-inf")
+            return output
+
+        texts = [text for language, part in self.texts.values() if language == "en" for text in part]
+        if not texts:
+            return None
+        return measure_texts(
+            base, self.tokenizer, texts, document_bytes=self.settings.document_bytes,
+            context_tokens=self.context_tokens, batch_tokens=_BATCH_TOKENS, device=self.device,
+        ).bits_per_byte  # fmt: skip
+
+    def samples(self, engine: Engine) -> list[dict[str, str]]:
+        """Return prompts and the model's continuations, ``samples`` of each language."""
+        found = []
+        prompts: dict[str, list[str]] = {}
+        for language, part in self.texts.values():
+            prompts.setdefault(language, []).extend(part)
+        for language, texts in prompts.items():
+            for number, text in enumerate(texts[: self.settings.samples]):
+                prompt = text[:PROMPT_CHARACTERS]
+                continued = continue_text(
+                    engine.predict, self.tokenizer, prompt, tokens=self.settings.sample_tokens, seed=number,
+                    device=self.device,
+                )  # fmt: skip
+                found.append({"language": language, "prompt": prompt, "continuation": continued})
+        return found
 
 
 def one_line(measured: dict[str, Any]) -> str:

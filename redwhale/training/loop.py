@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from redwhale.core.console import Console
 from redwhale.core.errors import INTERRUPTED, RedwhaleError
 from redwhale.core.publish import fault
-from redwhale.core.recipe.pretrain import Checkpoints
-from redwhale.training import checkpoint, guard
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.training import checkpoint, guard, measuring
 from redwhale.training.batch import Batch, Batcher
 from redwhale.training.checkpoint import StageState
 from redwhale.training.engine import Engine
-from redwhale.training.held_out import HeldOut, one_line
+from redwhale.training.held_out import HeldOut
 from redwhale.training.launch import World, stop_signals
 from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.meter import Meter
@@ -27,7 +28,11 @@ from redwhale.training.schedule import Course
 
 @dataclass(frozen=True)
 class StageRun:
-    """All that the loop works with; ``command`` is what resumes it."""
+    """All that the loop works with; ``command`` is what resumes it.
+
+    ``languages`` gives their shares after a step, ``blocks`` names what a step reads; ids from ``base_ids`` on are
+    not the base's (None in stages that do not start from model 0).
+    """
 
     name: str
     command: str
@@ -38,8 +43,10 @@ class StageRun:
     trained: Sequence[TrainedTensor]
     frozen: Sequence[str]
     held_out: HeldOut
-    checkpoints: Checkpoints
-    measure_every: int | None
+    languages: Callable[[int], dict[str, float]]
+    blocks: Callable[[int], list[str]]
+    base_ids: int | None
+    settings: Pretrain
     seed: int
     world: World
     console: Console
@@ -49,41 +56,41 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
     """Train from where ``state`` stands to the end of the stage; ``state`` is kept up to date.
 
     Raises exit code 130 after SIGTERM or SIGINT, with a checkpoint saved; 1 where tensors do not move as
-    they should or numbers stop being finite.
+    they should or numbers stop being finite; 3 where English is forgotten and the gate stops.
     """
     course, engine = run.course, run.engine
     movement = None
     if state.updates < guard.UPDATES_BEFORE_CHECK:
         movement = guard.MovementGuard(engine, trained=run.trained, frozen=run.frozen)
-    _measure(run, state, meter)
+    measuring.measure(run, state, meter)
+    _stop_at_gate(run, state)
     left = (course.steps - state.step) * course.step_tokens
     with stop_signals() as stopping, run.console.progress(run.name, left, "tokens") as progress:
         meter.restart_clock()
         for step in range(state.step, course.steps):
             torch.manual_seed(_step_seed(run, step))
-            rate = course.learning_rate(step)
+            share = course.share_of_peak(step)
             batches = run.batcher.step(step)
             (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
-            loss_sum = _gradient(run, batches, valid_tokens=valid)
+            loss_sum, spike = _gradient(run, batches, state, valid_tokens=valid)
             loss, stop = run.world.total(loss_sum / max(valid, 1), float(stopping()))
-            update = engine.step(rate, finite=math.isfinite(loss))
-            _count(state, update, loss=loss, rate=rate, valid_tokens=int(valid))
-            meter.step(
-                {"step": state.step, "tokens": state.step * course.step_tokens, "loss": loss, "learning_rate": rate,
-                 "gradient_norm": update.gradient_norm, "skipped": not update.applied},
-                tokens=course.step_tokens, progress=progress,
-            )  # fmt: skip
+            update = engine.step(share, finite=math.isfinite(loss) and not spike)
+            _count(run, state, update, loss=loss, share=share, valid_tokens=int(valid))
+            meter.step(_row(run, state, update, loss=loss, share=share), tokens=course.step_tokens, progress=progress)
             if not update.applied:
-                run.console.warn(f"{run.name}: update {state.step} was skipped: loss or gradient is not finite")
+                reason = f"the loss {loss:.4g} is a spike" if spike else "loss or gradient is not finite"
+                run.console.warn(f"{run.name}: update {state.step} was skipped: {reason}")
             guard.refuse_skips(state.skipped_in_row, step=state.step, update=update, loss=loss)
             if movement and update.applied:
-                movement.moved_by(rate)
+                movement.moved_by(share)
             if movement and state.updates >= guard.UPDATES_BEFORE_CHECK:
                 movement.check()
                 movement = None
-            if state.step == course.steps or course.passes(run.measure_every, step=state.step):
-                _measure(run, state, meter)
-            if state.step == course.steps or stop or course.passes(run.checkpoints.every, step=state.step):
+            if state.step == course.steps or course.passes(run.settings.measure.every, step=state.step):
+                measuring.measure(run, state, meter)
+                if state.step < course.steps:  # the end of a stage is judged with its manifest
+                    _stop_at_gate(run, state)
+            if state.step == course.steps or stop or course.passes(run.settings.checkpoints.every, step=state.step):
                 _save(run, state)
             if stop and state.step < course.steps:
                 raise _interrupted(run, state)
@@ -101,46 +108,71 @@ def _step_seed(run: StageRun, step: int) -> int:
     return (run.seed * 1_000_003 + step * run.world.size + run.world.rank) % 2**63
 
 
-def _gradient(run: StageRun, batches: Sequence[Batch], *, valid_tokens: float) -> float:
-    """Accumulate the gradient of the mean loss over all valid tokens of the step; return the local loss sum.
+def _gradient(
+    run: StageRun, batches: Sequence[Batch], state: StageState, *, valid_tokens: float
+) -> tuple[float, bool]:  # fmt: skip
+    """Accumulate the gradient of the mean loss over all valid tokens of the step.
 
-    Engines average over processes, so the sum over micro-batches is scaled by processes / valid tokens.
+    Returns the local sum of losses, and whether their mean over all processes is a spike. Engines average over
+    processes, so the sum over micro-batches is scaled by processes / valid tokens. A spike is known before the
+    last backward pass, which then makes a gradient that is not finite: all engines drop that.
     """
     scale = run.world.size / max(valid_tokens, 1)
     total = torch.zeros((), dtype=torch.float64, device=run.world.device)
+    spike = False
     for number, batch in enumerate(batches):
         last = number == len(batches) - 1
         loss = run.engine.forward(batch.to(run.world.device), last=last)
-        run.engine.backward(loss * scale, last=last)
         total += loss.detach()
-    return float(total)
+        if last and run.settings.spikes:
+            (mean,) = run.world.total(float(total) / max(valid_tokens, 1))
+            spike = guard.is_spike(mean, state.recent_losses, run.settings.spikes)
+        run.engine.backward(loss * (math.nan if spike else scale), last=last)
+    return float(total), spike
 
 
-def _count(state: StageState, update: guard.Update, *, loss: float, rate: float, valid_tokens: int) -> None:
+def _row(run: StageRun, state: StageState, update: guard.Update, *, loss: float, share: float) -> dict[str, Any]:
+    """Return a step's row of metrics; what a skipped step read is named, to be looked at."""
+    row = {
+        "step": state.step, "tokens": state.step * run.course.step_tokens, "loss": loss,
+        "learning_rate": _rates(run, share), "gradient_norm": update.gradient_norm, "skipped": not update.applied,
+        "language_shares": run.languages(state.step),
+    }  # fmt: skip
+    return row if update.applied else row | {"blocks": run.blocks(state.step - 1)}
+
+
+def _count(
+    run: StageRun, state: StageState, update: guard.Update, *, loss: float, share: float, valid_tokens: int
+) -> None:  # fmt: skip
     state.step += 1
-    state.updates += update.applied and rate > 0
+    state.updates += update.applied and share > 0
     state.skipped += not update.applied
     state.skipped_in_row = 0 if update.applied else state.skipped_in_row + 1
     state.valid_tokens += valid_tokens
+    if update.applied and run.settings.spikes:
+        state.recent_losses = [*state.recent_losses, loss][-run.settings.spikes.window :]
     if math.isfinite(loss):
         state.first_loss = loss if state.first_loss is None else state.first_loss
         state.last_loss = loss
 
 
-def _measure(run: StageRun, state: StageState, meter: Meter) -> None:
-    """Measure on held-out text, once per place in the stage."""
-    if str(state.step) in state.measured:
-        return
-    measured = run.held_out.measure(run.engine)
-    state.measured[str(state.step)] = measured
-    meter.write({"step": state.step, "tokens": state.step * run.course.step_tokens} | measured)
-    run.console.note(f"{run.name}: step {state.step} of {run.course.steps}, {one_line(measured)}")
+def _rates(run: StageRun, share: float) -> dict[str, float]:
+    """Return the learning rate of each part that trains."""
+    return {tensor.part: tensor.learning_rate * share for tensor in run.trained}
+
+
+def _stop_at_gate(run: StageRun, state: StageState) -> None:
+    error = measuring.english_gate(run, state)
+    if error is not None:
+        if state.step:
+            _save(run, state)
+        raise error
 
 
 def _save(run: StageRun, state: StageState) -> None:
     checkpoint.save(
         run.folder / CHECKPOINTS_NAME, state, engine=run.engine, trained=run.trained,
-        keep=run.checkpoints.keep, world=run.world,
+        keep=run.settings.checkpoints.keep, world=run.world,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 IGNORED_LABEL = -100
 CHUNK_BYTES = 64 * 2**20
-_FEWEST_POSITIONS = 64
+FEWEST_POSITIONS = 64
 
 
 def summed_cross_entropy(
@@ -29,7 +29,7 @@ def summed_cross_entropy(
     softmax and loss in float32, the sum in float64. Without autograd only the loss is computed.
     """
     vocabulary = sum(weight.shape[0] for weight in weights)
-    chunk = chunk_positions or max(CHUNK_BYTES // (4 * vocabulary), _FEWEST_POSITIONS)
+    chunk = chunk_positions or max(CHUNK_BYTES // (4 * vocabulary), FEWEST_POSITIONS)
     # ctx.needs_input_grad is true under no_grad as well; asking here spares measurements the gradients.
     wanted = [tensor.requires_grad and torch.is_grad_enabled() for tensor in (hidden, *weights)]
     return _SummedCrossEntropy.apply(hidden, labels, chunk, wanted, *weights)

@@ -8,12 +8,15 @@ import math
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from redwhale.core.console import Progress
 from redwhale.core.publish import write_bytes
+
+if TYPE_CHECKING:
+    from redwhale.training.estimate.work import Work
 
 METRICS_NAME = "metrics.jsonl"
 
@@ -38,11 +41,19 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 class Meter:
-    """Write rows of ``metrics.jsonl``; silent on processes that do not lead (``folder`` unset)."""
+    """Write rows of ``metrics.jsonl``; silent on processes that do not lead (``folder`` unset).
 
-    def __init__(self, folder: Path | None, *, resumed_step: int, device: torch.device) -> None:
+    ``work`` are the operations of a token, ``devices`` share them, ``peak_flops`` is what one could do a second
+    (0 where that is not known, as of a CPU).
+    """
+
+    def __init__(
+        self, folder: Path | None, *, resumed_step: int, device: torch.device, work: Work | None = None,
+        devices: int = 1, peak_flops: float = 0.0,
+    ) -> None:  # fmt: skip
         self._path = folder / METRICS_NAME if folder is not None else None
         self._device = device
+        self._work, self._devices, self._peak_flops = work, devices, peak_flops
         self._seconds, self._tokens = 0.0, 0
         self._last = time.perf_counter()
         if self._path is not None:
@@ -58,15 +69,32 @@ class Meter:
         seconds, self._last = now - self._last, now
         self._seconds += seconds
         self._tokens += tokens
-        self.write(row | {
-            "seconds": round(seconds, 4), "tokens_per_second": round(tokens / seconds, 1),
-            "peak_memory_bytes": peak_memory_bytes(self._device),
+        peak = peak_memory_bytes(self._device)
+        used = self.utilisation(tokens / seconds)
+        self.write(row | used | {
+            "seconds": round(seconds, 4), "tokens_per_second": round(tokens / seconds, 1), "peak_memory_bytes": peak,
         })  # fmt: skip
-        progress.advance(
-            tokens,
-            f"step {row['step']}, loss {row['loss']:.4f}, lr {row['learning_rate']:.2e}, "
-            f"norm {row['gradient_norm']:.3g}",
+        shares = " ".join(f"{name} {share:.0%}" for name, share in row.get("language_shares", {}).items())
+        words = [
+            f"step {row['step']}", f"loss {row['loss']:.4f}", f"lr {_rates_in_words(row['learning_rate'])}",
+            f"norm {row['gradient_norm']:.3g}", _used_in_words(used), f"peak {peak / 2**30:.2f} GiB", shares,
+        ]  # fmt: skip
+        progress.advance(tokens, ", ".join(word for word in words if word))
+
+    def utilisation(self, tokens_per_second: float) -> dict[str, float]:
+        """Return TFLOP/s of a device, work done again counted in, and shares of its peak where that is known.
+
+        ``mfu`` counts the model's operations alone, ``hfu`` those done again to save memory as well.
+        """
+        if self._work is None:
+            return {}
+        model, hardware = (
+            flops * tokens_per_second / self._devices for flops in (self._work.model_flops, self._work.hardware_flops)
         )
+        found = {"tflops": round(hardware / 1e12, 4)}
+        if self._peak_flops:
+            found |= {"mfu": round(model / self._peak_flops, 4), "hfu": round(hardware / self._peak_flops, 4)}
+        return found
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; what is not finite is null, as JSON has no word for it."""
@@ -79,6 +107,19 @@ class Meter:
     def tokens_per_second(self) -> float:
         """Return tokens over the time of training steps, of this run alone."""
         return self._tokens / self._seconds if self._seconds else 0.0
+
+
+def _rates_in_words(rates: dict[str, float]) -> str:
+    """Return one rate where all parts have the same, else each with its part."""
+    if len(set(rates.values())) == 1:
+        return f"{next(iter(rates.values())):.2e}"
+    return " ".join(f"{part} {rate:.2e}" for part, rate in rates.items())
+
+
+def _used_in_words(used: dict[str, float]) -> str:
+    if "mfu" in used:
+        return f"MFU {used['mfu']:.1%} HFU {used['hfu']:.1%}"
+    return f"{used['tflops']:.3g} TFLOP/s" if used else ""
 
 
 def _rows_up_to(path: Path, step: int) -> bytes:

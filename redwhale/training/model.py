@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
-from redwhale.core.recipe.pretrain import Lora, Train
+from redwhale.core.recipe.stages import Lora, Train
 from redwhale.training.attention import IMPLEMENTATION, own_document_mask
 from redwhale.training.rows import BlockEmbedding, BlockHead, RowLayout, check_layout, cut_blocks
 
 ADAPTER = "default"
+LAYERS_NAME = "layers.json"
 _PROBE_TOKENS = 8
 _PROBE_TOLERANCE = 0.02
 
@@ -41,7 +43,8 @@ class StageModel(nn.Module):
             return self.model(
                 input_ids=input_ids, attention_mask=attention_mask, use_cache=False, logits_to_keep=logits_to_keep
             )
-        mask = None if documents is None else own_document_mask(documents)
+        computed_in = self.model.get_submodule(self.embedding_name).dtype
+        mask = None if documents is None else own_document_mask(documents, dtype=computed_in)
         output = self.model.base_model(
             input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
         )  # fmt: skip
@@ -54,6 +57,7 @@ class Prepared:
 
     module: StageModel
     stored_dtype: torch.dtype
+    added_layers: tuple[int, ...] = ()
 
     @property
     def model(self) -> Any:
@@ -98,26 +102,35 @@ def prepare(folder: Path, train: Train, *, layer_dtype: torch.dtype | None = Non
     that do not fit the model, and where training's forward pass is not the model's own.
     """
     model, layout = load_model(folder), RowLayout.read(folder)
-    model.requires_grad_(False)
-    stored_dtype = model.dtype
     check_layout(model, layout, where=str(folder))
-    _check_words(train, layout)
-    names = {id(module): name for name, module in model.named_modules()}
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     probe = torch.arange(_PROBE_TOKENS).unsqueeze(0) % layout.vocabulary
     with torch.no_grad():
         expected = model.eval()(input_ids=probe, use_cache=False).logits
+    module = structure(model, layout, train)
+    _check_forward(module, probe, expected, where=str(folder))
+    model.get_submodule(module.embedding_name).dtype = layer_dtype or model.dtype  # the engine casts the layers
+    if train.lora:
+        add_adapters(model, train.lora, seed=seed)
+    return Prepared(module, model.dtype, read_added_layers(folder))
+
+
+def structure(model: Any, layout: RowLayout, train: Train) -> StageModel:
+    """Freeze a model and cut its embedding and head into the blocks that ``train`` asks for; raise exit code 2."""
+    model.requires_grad_(False)
+    _check_words(train, layout)
+    names = {id(module): name for name, module in model.named_modules()}
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     embedding_blocks = cut_blocks(embedding.weight, layout, train.embedding)
     head_blocks = embedding_blocks if layout.tied else cut_blocks(head.weight, layout, train.head)
-    lookup = BlockEmbedding(embedding_blocks, dtype=stored_dtype)
-    model.set_submodule(names[id(embedding)], lookup)
+    model.set_submodule(names[id(embedding)], BlockEmbedding(embedding_blocks, dtype=model.dtype))
     model.set_submodule(names[id(head)], BlockHead(head_blocks))
-    module = StageModel(model, embedding=names[id(embedding)], head=names[id(head)], layout=layout)
-    _check_forward(module, probe, expected, where=str(folder))
-    lookup.dtype = layer_dtype or stored_dtype  # the engine is about to cast the layers
-    if train.lora:
-        _add_adapters(model, train.lora, seed=seed)
-    return Prepared(module, stored_dtype)
+    return StageModel(model, embedding=names[id(embedding)], head=names[id(head)], layout=layout)
+
+
+def read_added_layers(folder: Path) -> tuple[int, ...]:
+    """Return the numbers of the layers that init-model added, none where it added none."""
+    path = folder / LAYERS_NAME
+    return tuple(json.loads(path.read_text(encoding="utf-8"))["added"]) if path.is_file() else ()
 
 
 def _check_words(train: Train, layout: RowLayout) -> None:
@@ -159,7 +172,7 @@ def decoder_layers(model: Any) -> tuple[str, nn.ModuleList]:
     raise RedwhaleError(f"the model has no list of {wanted} layers", exit_code=FAILED)
 
 
-def _add_adapters(model: Any, lora: Lora, *, seed: int) -> None:
+def add_adapters(model: Any, lora: Lora, *, seed: int) -> None:
     """Put adapters on every linear map of the layers, in place; A is drawn from ``seed``, B is 0."""
     from peft import LoraConfig, inject_adapter_in_model
     from transformers.pytorch_utils import Conv1D

@@ -5,22 +5,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from redwhale.core.recipe.pretrain import Pretrain, Stage
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.stages import Stage
 
 
-def learning_rate(step: int, *, steps: int, warmup_steps: int, peak: float, final_share: float, shape: str) -> float:
-    """Return the learning rate of update ``step``, counted from 0.
+def share_of_peak(
+    step: int, *, steps: int, warmup_steps: int, decay_steps: int, final_share: float, shape: str
+) -> float:  # fmt: skip
+    """Return the learning rate of update ``step``, counted from 0, as a share of its peak.
 
     Rises linearly so that update ``warmup_steps - 1`` has the peak (none has 0), then falls as ``cosine`` or
-    ``linear`` to ``final_share * peak`` at the last update, or stays (``constant``).
+    ``linear`` to ``final_share`` at the last update, or stays (``constant``). ``warmup-stable-decay`` stays too
+    and falls over the last ``decay_steps`` as 1 - sqrt(progress) (Haegele et al., arXiv 2405.18392).
     """
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return (step + 1) / warmup_steps
     if shape == "constant":
-        return peak
-    progress = (step - warmup_steps + 1) / (steps - warmup_steps)
-    left = (1 + math.cos(math.pi * progress)) / 2 if shape == "cosine" else 1 - progress
-    return peak * (final_share + (1 - final_share) * left)
+        return 1.0
+    falling = steps - warmup_steps
+    if shape == "warmup-stable-decay":
+        falling = min(decay_steps, falling)
+    if step < steps - falling:
+        return 1.0
+    progress = (step - (steps - falling) + 1) / falling
+    left = {
+        "cosine": (1 + math.cos(math.pi * progress)) / 2, "linear": 1 - progress,
+        "warmup-stable-decay": 1 - math.sqrt(progress),
+    }  # fmt: skip
+    return final_share + (1 - final_share) * left[shape]
 
 
 @dataclass(frozen=True)
@@ -55,13 +67,17 @@ class Course:
         """Return the sequences of the stage."""
         return self.steps * self.sequences_per_step
 
-    def learning_rate(self, step: int) -> float:
-        """Return the learning rate of update ``step``, counted from 0."""
-        warmup_steps = math.ceil(self.stage.warmup * self.steps)
-        return learning_rate(
-            step, steps=self.steps, warmup_steps=warmup_steps, peak=self.stage.learning_rate,
-            final_share=self.stage.final_learning_rate, shape=self.stage.schedule,
+    def share_of_peak(self, step: int) -> float:
+        """Return the learning rate of update ``step``, counted from 0, as a share of its peak."""
+        return share_of_peak(
+            step, steps=self.steps, warmup_steps=self._steps_of(self.stage.warmup),
+            decay_steps=self._steps_of(self.stage.decay), final_share=self.stage.final_learning_rate,
+            shape=self.stage.schedule,
         )  # fmt: skip
+
+    def _steps_of(self, span: float | int) -> int:
+        """Return the steps, rounded up, that a share of the stage or a number of tokens means."""
+        return min(math.ceil(span * self.steps if isinstance(span, float) else span / self.step_tokens), self.steps)
 
     def passes(self, tokens: int | None, *, step: int) -> bool:
         """Tell whether finishing ``step`` steps has just passed a multiple of ``tokens``."""

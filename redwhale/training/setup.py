@@ -22,12 +22,16 @@ from redwhale.training import attention, checkpoint, export
 from redwhale.training.batch import Batcher
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import Engine, compute_dtype
+from redwhale.training.estimate.cards import own_memory
+from redwhale.training.estimate.plan import StagePlan, plan_stage
+from redwhale.training.estimate.shape import measure_shape
+from redwhale.training.guard import english_over
 from redwhale.training.held_out import After, HeldOut
 from redwhale.training.launch import World
 from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.loop import StageRun
 from redwhale.training.model import Prepared, prepare
-from redwhale.training.partition import TrainedTensor
+from redwhale.training.partition import TableRow, TrainedTensor
 from redwhale.training.rows import RowLayout
 from redwhale.training.schedule import Course
 
@@ -41,6 +45,21 @@ class StageData:
     order: DataOrder
     course: Course
     batcher: Batcher
+
+    def blocks(self, step: int) -> list[str]:
+        """Return source and place in its stream, in sequences, of all that step ``step`` reads, counted from 0."""
+        first = step * self.course.sequences_per_step
+        places = range(first, first + self.course.sequences_per_step)
+        return [f"{name}:{block}" for name, block in map(self.order.address, places)]
+
+    def language_shares(self, steps: int) -> dict[str, float]:
+        """Return each language's share of the tokens of the first ``steps`` steps."""
+        shares: dict[str, float] = {}
+        realised = self.order.realised(steps * self.course.sequences_per_step)
+        for source in self.order.store.sources:
+            if share := realised[source.name]["share"]:
+                shares[source.language] = round(shares.get(source.language, 0.0) + share, 4)
+        return shares
 
 
 @contextlib.contextmanager
@@ -151,6 +170,16 @@ def find_checkpoint(
     return found
 
 
+def plan_loaded(
+    settings: Pretrain, index: int, prepared: Prepared, trained: Sequence[TrainedTensor], *,
+    table: Sequence[TableRow], world: World,
+) -> StagePlan:  # fmt: skip
+    """Return the plan of a stage as it is about to run, for its meter; before an engine shards the model."""
+    shape = measure_shape(prepared, trained, tuple(table))
+    card = own_memory(world.device)
+    return plan_stage(settings, index, shape=shape, devices=world.size, card=card)
+
+
 def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, Any]:
     """Return what really runs, for the start-up line and the manifest."""
     return {
@@ -164,6 +193,12 @@ def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, A
         "device": str(world.device),
         "threads": torch.get_num_threads(),
     }
+
+
+def base_english(recipe: Recipe, index: int) -> float | None:
+    """Return the base's bits per byte of English as the first stage measured it; None in the first stage."""
+    found = artifact.read_manifest(recipe.stage_folder(index - 1)).metrics.get("base_english") if index else None
+    return None if found is None else float(found)
 
 
 def open_held_out(recipe: Recipe, index: int, *, world: World, after: After | None) -> HeldOut:
@@ -184,10 +219,10 @@ def stage_run(
     names = {tensor.name for tensor in trained}
     return StageRun(
         name=f"stage {index + 1} {settings.stages[index].name}", command=command, folder=recipe.stage_folder(index),
-        course=data.course, batcher=data.batcher, engine=engine, trained=trained,
+        course=data.course, batcher=data.batcher, engine=engine, trained=trained, languages=data.language_shares,
         frozen=[name for name, _ in prepared.model.named_parameters() if name not in names], held_out=held_out,
-        checkpoints=settings.checkpoints, measure_every=settings.measure.every, seed=recipe.seed + index,
-        world=world, console=console,
+        blocks=data.blocks, base_ids=None if index else prepared.module.layout.first_new_row, settings=settings,
+        seed=recipe.seed + index, world=world, console=console,
     )  # fmt: skip
 
 
@@ -214,4 +249,5 @@ def counts(data: StageData, state: checkpoint.StageState, trained: Sequence[Trai
         "tokens": data.course.tokens, "valid_tokens": state.valid_tokens, "steps": state.step, "sequences": sequences,
         "cursor": data.order.cursor_after(sequences), "realised_mixture": data.order.realised(sequences),
         "trainable_parameters": sum(tensor.size for tensor in trained), "skipped_updates": state.skipped,
+        "english_over_base": english_over(state.measured[str(state.step)], state.base_english),
     }  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core import artifact
-from redwhale.core.artifact import Input, Manifest
+from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
@@ -24,7 +25,7 @@ STEP = "pretrain"
 ALGORITHM = 1
 TRAIN, UNCHANGED, FAILURE = "train", "unchanged", "failure"
 SHARED_FIELDS = (
-    "sequence_length", "batch_tokens", "documents_attend", "precision", "weight_decay", "betas", "clip_norm",
+    "sequence_length", "batch_tokens", "documents_attend", "precision", "weight_decay", "betas", "clip_norm", "spikes",
 )  # fmt: skip
 
 
@@ -41,8 +42,16 @@ def plan(recipe: Recipe, index: int) -> Plan:
             Input("parent", parent_folder(recipe, index), recipe.command(*_parent_words(index))),
             Input("tokens", recipe.tokens_folder, recipe.command("pack")), corpus_input(recipe),
         ),
-        fields=fields, algorithm=ALGORITHM,
+        fields=fields, algorithm=ALGORITHM, gates=partial(_gates, settings),
     )  # fmt: skip
+
+
+def _gates(settings: Pretrain, counts: dict[str, Any]) -> list[GateRecord]:
+    gate, over = settings.gates.english, counts.get("english_over_base")
+    if over is None:
+        return []
+    breached = over > gate.above
+    return [GateRecord(name="english_over_base", value=over, above=gate.above, do=gate.do, breached=breached)]
 
 
 def mixture_of(settings: Pretrain, index: int) -> dict[str, float]:
@@ -139,8 +148,9 @@ def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
 def train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
     """Train one stage in its folder, from its newest checkpoint where there is one."""
     from redwhale.training import setup
+    from redwhale.training.estimate.shortage import explain_shortage
 
-    with setup.deterministic(world.device):
+    with setup.deterministic(world.device), explain_shortage(recipe, index, device=world.device):
         return _train_stage(recipe, index, world=world, console=console, after=after)
 
 
@@ -153,21 +163,26 @@ def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, 
     parent = recipe.model_folder(index - 1)
     data = setup.open_data(recipe, index, world=world)
     prepared = setup.prepare_model(recipe, index, console=console)
-    trained = partition.select(prepared, stage.train)
-    partition.show(trained, prepared, stage=stage, decay=settings.weight_decay, console=console)
+    trained = partition.select(prepared, stage)
+    table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)
+    partition.show(table, name=stage.name, console=console)
+    planned = setup.plan_loaded(settings, index, prepared, trained, table=table, world=world)
     stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
     if stored:
         checkpoint.load_masters(trained, stored.tensors)
     runner = engine.make_engine(
         prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
     )
-    state = checkpoint.StageState()
+    state = checkpoint.StageState(base_english=setup.base_english(recipe, index))
     if stored:
         runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
         state = stored.state
     facts = setup.describe(runner, settings, world=world)
     console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-    watch = meter.Meter(folder if world.leads else None, resumed_step=state.step, device=world.device)
+    watch = meter.Meter(
+        folder if world.leads else None, resumed_step=state.step, device=world.device, work=planned.work,
+        devices=world.size, peak_flops=planned.card.bf16_flops if planned.card else 0.0,
+    )  # fmt: skip
     held_out = setup.open_held_out(recipe, index, world=world, after=after)
     loop.train(
         setup.stage_run(
@@ -188,7 +203,9 @@ def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, 
     )  # fmt: skip
     return Built(
         outputs=files, counts=setup.counts(data, state, trained),
-        metrics=_metrics(state, watch, world) | facts | {"export_logit_gap": gap},
+        metrics=_metrics(state, watch, world) | facts | {
+            "export_logit_gap": gap, "planned_peak_bytes": planned.memory.peak,
+        },
     )  # fmt: skip
 
 
@@ -199,6 +216,6 @@ def _metrics(state: Any, watch: Any, world: World) -> dict[str, Any]:
     return {
         "loss": {"first": state.first_loss, "last": state.last_loss},
         "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
-        "tokens_per_second": round(watch.tokens_per_second, 1),
-        "peak_memory_bytes": peak_memory_bytes(world.device),
+        "tokens_per_second": round(watch.tokens_per_second, 1), **watch.utilisation(watch.tokens_per_second),
+        "peak_memory_bytes": peak_memory_bytes(world.device), "base_english": state.base_english,
     }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.recipe.pretrain import Train
+from redwhale.core.recipe.stages import Train
 from redwhale.training.attention import own_document_mask, refuse_narrow_window
 from redwhale.training.batch import Batch, Batcher
 from redwhale.training.data import Sequence
@@ -45,14 +45,16 @@ def test_documents_attend_all_counts_positions_through_and_masks_nothing() -> No
 
 
 def test_mask_by_hand() -> None:
-    mask = own_document_mask(torch.tensor([[0, 0, 1]]))
+    mask = own_document_mask(torch.tensor([[0, 0, 1]]), dtype=torch.bfloat16)
     assert mask.shape == (1, 1, 3, 3)
-    assert mask[0, 0].tolist() == [[True, False, False], [True, True, False], [False, False, True]]
+    assert mask.dtype == torch.bfloat16
+    assert (mask[0, 0] == 0).tolist() == [[True, False, False], [True, True, False], [False, False, True]]
+    assert set(mask.flatten().tolist()) == {0.0, float("-inf")}
 
 
 def logits_of(module: StageModel, batch: Batch) -> torch.Tensor:
     """Return the logits that the loss is made of."""
-    mask = None if batch.documents is None else own_document_mask(batch.documents)
+    mask = None if batch.documents is None else own_document_mask(batch.documents, dtype=torch.float32)
     hidden = module.model.base_model(
         input_ids=batch.input_ids, attention_mask=mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state

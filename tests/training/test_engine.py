@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from redwhale.core.recipe.pretrain import Pretrain, Train
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.stages import Train
 from redwhale.training import launch, partition
 from redwhale.training.batch import Batch, Batcher
 from redwhale.training.checkpoint import StageState, load_masters, open_stored, save
@@ -21,14 +22,15 @@ from redwhale.training.model import Prepared, prepare
 from redwhale.training.partition import TrainedTensor
 from tests.training import stages
 
-ALL = {"embedding": "all", "head": "all", "layers": "all", "norm": True}
+PEAK_RATE = 1e-3
+ALL = {"embedding": "all", "head": "all", "layers": "all", "norms": "final"}
 PARTS: dict[str, dict[str, Any]] = {
     "rows": {"embedding": "new", "head": "new"}, "odd": {"layers": "odd"},
     "lora": {"lora": {"rank": 2}, "head": "all"},
 }  # fmt: skip
 ENGINES: dict[str, dict[str, Any] | None] = {
     "plain": None, "zero-1": {"zero": 1}, "zero-2": {"zero": 2}, "zero-3": {"zero": 3},
-    "zero-2-offload": {"zero": 2, "offload": "optimizer"},
+    "zero-2-offload": {"zero": 2, "offload": "optimizer"}, "zero-3-offload": {"zero": 3, "offload": "all"},
 }  # fmt: skip
 
 
@@ -73,11 +75,11 @@ def make(
 ) -> tuple[Prepared, list[TrainedTensor], Engine, Batcher]:
     settings = Pretrain.model_validate({
         "precision": "fp32", "recompute": False, "deepspeed": ENGINES[engine], "micro_batch": micro_batch,
-        "clip_norm": 1000.0, "stages": [{"name": "a", "train": train, "tokens": 1, "learning_rate": 1e-3}],
+        "clip_norm": 1000.0, "stages": [{"name": "a", "train": train, "tokens": 1, "learning_rate": PEAK_RATE}],
     } | more)  # fmt: skip
     wanted = settings.stages[0].train
     prepared = prepare(folder, wanted, layer_dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32)
-    trained = partition.select(prepared, wanted)
+    trained = partition.select(prepared, settings.stages[0])
     if load:
         load_masters(trained, load)
     batcher = Batcher(sequence, 6, micro_batch, own_documents=True)
@@ -94,7 +96,22 @@ def one_step(engine: Engine, batcher: Batcher, number: int, *, factor: float = 1
     for place, batch in enumerate(batches):
         last = place == len(batches) - 1
         engine.backward(engine.forward(batch, last=last) * (factor / valid), last=last)
-    return engine.step(rate, finite=factor == factor)
+    return engine.step(rate / PEAK_RATE, finite=factor == factor)
+
+
+@pytest.mark.parametrize("engine", ["plain", "zero-1", "zero-2", "zero-3"])
+def test_each_part_moves_by_its_own_rate(untied: Path, engine: str) -> None:
+    """The first update of Adam moves every element that has a gradient by just its learning rate."""
+    rates = {"embedding": 4e-3, "layers": 5e-4}
+    train = {"embedding": "all", "head": "all", "layers": "odd"}
+    stage = {"name": "a", "train": train, "tokens": 1, "learning_rate": PEAK_RATE, "learning_rates": rates}
+    _, trained, runner, batcher = make(untied, train, engine=engine, weight_decay=0.0, stages=[stage])
+    before = {tensor.name: runner.master(tensor.name).clone() for tensor in trained}
+    one_step(runner, batcher, 0, rate=PEAK_RATE / 2)
+    for tensor in trained:
+        moved = (runner.master(tensor.name) - before[tensor.name]).abs().max()
+        assert float(moved) == pytest.approx(rates.get(tensor.part, PEAK_RATE) / 2, rel=0.02), tensor.name
+    runner.close()
 
 
 def naive_gradient_norm(folder: Path, train: dict[str, Any]) -> float:
@@ -127,10 +144,12 @@ def test_the_gradient_does_not_depend_on_how_the_batch_is_cut(model: Path, micro
 
 
 def test_recomputation_gives_the_same_gradient_and_reaches_the_embedding(model: Path) -> None:
-    norms = [one_step(*make(model, ALL, recompute=on)[2:], 0).gradient_norm for on in (False, True)]
-    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
-    engine, batcher = make(model, PARTS["rows"], recompute=True)[2:]
-    assert one_step(engine, batcher, 0).gradient_norm > 0
+    ways = ("none", "selective", "full")
+    norms = [one_step(*make(model, ALL, recompute=how)[2:], 0).gradient_norm for how in ways]
+    assert norms == pytest.approx(norms[:1] * 3, rel=1e-6)
+    for how in ways[1:]:
+        engine, batcher = make(model, PARTS["rows"], recompute=how)[2:]
+        assert one_step(engine, batcher, 0).gradient_norm > 0
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -223,14 +242,14 @@ def test_many_small_bf16_gradients_add_up(untied: Path, engine: str) -> None:
         for number in range(copies):
             last = number == copies - 1
             runner.backward(runner.forward(batch, last=last) / batch.valid_tokens / copies, last=last)
-        norms[copies] = runner.step(1e-3, finite=True).gradient_norm
+        norms[copies] = runner.step(1.0, finite=True).gradient_norm
     assert norms[96] == pytest.approx(norms[1], rel=5e-3)
 
 
 def test_deepspeed_settings_are_rendered_without_auto() -> None:
     settings = Pretrain.model_validate({
         "deepspeed": {"zero": 3, "offload": "optimizer"},
-        "stages": [{"name": "a", "train": {"norm": True}, "tokens": 1, "learning_rate": 1e-3}],
+        "stages": [{"name": "a", "train": {"norms": "final"}, "tokens": 1, "learning_rate": 1e-3}],
     })  # fmt: skip
     config = render_config(settings, micro_batches=244)
     assert "auto" not in str(config)
@@ -269,7 +288,7 @@ def test_the_guard_names_what_stands_still_and_what_drifts(untied: Path) -> None
 def test_the_guard_waits_for_updates_that_float32_can_hold(untied: Path) -> None:
     from redwhale.core.errors import RedwhaleError
 
-    _, trained, engine, batcher = make(untied, {"norm": True})  # weights of 1: steps of 1e-9 vanish in float32
+    _, trained, engine, batcher = make(untied, {"norms": "final"})  # weights of 1: steps of 1e-9 vanish in float32
     watch = MovementGuard(engine, trained=trained, frozen=[])
     for number in range(2):
         one_step(engine, batcher, number, rate=1e-9)

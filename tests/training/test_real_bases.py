@@ -72,7 +72,7 @@ def test_every_kind_of_stage_on_a_tied_base(tmp_path: Path) -> None:
     entries = [
         stage("rows", embedding="all", head="all", tokens=16_384),
         stage("odd", layers="odd", tokens=16_384),
-        stage("even", layers="even", norm=True, tokens=16_384),
+        stage("even", layers="even", norms="final", tokens=16_384),
         stage("lora", lora={"rank": 4}, tokens=16_384),
     ]
     settings = {"sequence_length": 128, "batch_tokens": 1024}

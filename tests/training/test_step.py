@@ -82,7 +82,7 @@ def test_new_rows_move_and_nothing_else_does(tmp_path: Path, starts: Callable[..
 def test_the_folder_is_a_plain_model_with_the_parents_small_files(tmp_path: Path, starts: Callable[..., Path]) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    recipe = write_recipe(starts(tmp_path), stage(layers="even", norm=True))
+    recipe = write_recipe(starts(tmp_path), stage(layers="even", norms="final"))
     settings = recipe.model_0_folder / "generation_config.json"  # as Llama-2 has it: libraries refuse to write this
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"temperature": 0.9, "do_sample": False}))
     record_again(recipe.model_0_folder)
@@ -97,7 +97,8 @@ def test_the_folder_is_a_plain_model_with_the_parents_small_files(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "train", [{"embedding": "new", "head": "new"}, {"embedding": "all", "head": "all", "layers": "all", "norm": True}]
+    "train",
+    [{"embedding": "new", "head": "new"}, {"embedding": "all", "head": "all", "layers": "all", "norms": "final"}],
 )
 def test_a_tied_model_stays_tied(tmp_path: Path, starts: Callable[..., Path], train: dict[str, Any]) -> None:
     recipe = write_recipe(starts(tmp_path, tied=True), stage(**train))
@@ -303,7 +304,7 @@ def kill_at(root: Path, point: str) -> None:
 def test_killed_and_run_again_the_model_is_the_same(
     tmp_path: Path, starts: Callable[..., Path], deepspeed: Any, points: tuple[str, ...]
 ) -> None:
-    train = {"embedding": "all", "head": "all", "layers": "odd", "norm": True}
+    train = {"embedding": "all", "head": "all", "layers": "odd", "norms": "final"}
     settings = {"deepspeed": deepspeed, "checkpoints": {"every": 512, "keep": 2}}
     whole = write_recipe(starts(tmp_path / "a"), stage(**train), **settings)
     run(whole)
@@ -399,7 +400,7 @@ def test_from_scratch_every_tensor_trains(tmp_path: Path, starts: Callable[..., 
     (model_0 / "rows.json").write_text(json.dumps(numbers | {"first_new_row": 420, "new_rows": 0, "base_rows": 448}))
     record_again(model_0)
     recipe = write_recipe(
-        root, stage(embedding="all", head="all", layers="all", norm=True, tokens=12800, learning_rate=3e-3)
+        root, stage(embedding="all", head="all", layers="all", norms="final", tokens=12800, learning_rate=3e-3)
     )
     manifest = run(recipe)
     before, after = state_of(model_0), state_of(recipe.model_folder(0))

@@ -30,7 +30,7 @@ REAL = Path(os.environ.get("REDWHALE_TEST_DATA", Path(__file__).parents[3] / "sh
 
 def test_new_rows_are_the_means_and_old_bytes_are_kept(tmp_path: Path) -> None:
     base = make_base(tmp_path)
-    recipe = make_recipe(tmp_path, base, pad_rows_to=64)
+    recipe = make_recipe(tmp_path, base, method="redwhale", pad_rows_to=64)
     decomposition = extend(base, recipe.tokenizer_folder, pieces=PIECES)
     manifest = run(recipe)
     old, new = load_file(base / "model.safetensors"), load_file(recipe.model_0_folder / "model.safetensors")
@@ -90,7 +90,9 @@ def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     base = make_base(tmp_path, tied=True)
-    recipe = make_recipe(tmp_path, base, head="mean")  # the head of a tied model follows the embedding
+    recipe = make_recipe(
+        tmp_path, base, embedding="decompose-mean", head="mean"
+    )  # the head of a tied model follows the embedding
     decomposition = extend(base, recipe.tokenizer_folder, pieces=PIECES)
     run(recipe)
     assert rows_of(recipe.model_0_folder)["tied"] is True

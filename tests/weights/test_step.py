@@ -15,7 +15,7 @@ from tests.weights.makers import PIECES, change_config, extend, make_base, make_
 
 def test_tied_rows_are_told_apart_and_counted(tmp_path: Path) -> None:
     base = make_base(tmp_path)
-    recipe = make_recipe(tmp_path, base, head="decompose-weighted")
+    recipe = make_recipe(tmp_path, base, embedding="decompose-mean", head="decompose-weighted")
     extend(base, recipe.tokenizer_folder, pieces=["하다", "날씨", "다하"])
     metrics = run(recipe).metrics
     assert metrics["embedding"]["rows_with_noise"] == 2 and metrics["embedding"]["distinct_new_rows"] == 3

@@ -65,9 +65,20 @@ def _fraction(value: Any) -> float:
     return float(value)
 
 
+def _span(value: Any) -> float | int:
+    """Return a share as float, tokens as int: what is written with a unit, or is a whole number above 1, is tokens."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+        return value
+    if isinstance(value, str) and not value.strip().endswith("%"):
+        return _tokens(value)
+    return _fraction(value)
+
+
 Tokens = Annotated[int, BeforeValidator(_tokens)]
 """A count of tokens: ``4096``, ``1M``, ``2B``."""
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 """A count of bytes: ``256MiB``, ``4GB``."""
 Fraction = Annotated[float, BeforeValidator(_fraction)]
 """A share: ``0.1%`` or ``0.001``."""
+Span = Annotated[float | int, BeforeValidator(_span)]
+"""A share of something, or tokens: ``2%``, ``0.02``, ``20M``."""

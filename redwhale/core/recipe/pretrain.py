@@ -6,80 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from redwhale.core.recipe.fields import Fraction, Section, Tokens
-
-Rows = Literal["none", "new", "all"]
-
-
-def _layers(value: Any) -> Any:
-    if value in ("none", "all", "odd", "even"):
-        return value
-    if isinstance(value, list) and value and all(isinstance(i, int) and i >= 0 for i in value):
-        return sorted(set(value))
-    raise ValueError(f"expected none, all, odd, even or a list of layer numbers from 0, got {value!r}")
+from redwhale.core.recipe.corpus import Gate
+from redwhale.core.recipe.fields import Section, Tokens
+from redwhale.core.recipe.stages import Stage
 
 
-Layers = Annotated[str | list[int], BeforeValidator(_layers)]
-
-
-class Lora(Section):
-    """Low-rank adapters on every linear map of the layers, merged into the weights at the end."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of the update."""
-    alpha: float | None = None
-    """Scale of the update is alpha / rank; unset: alpha = rank."""
-
-
-class Train(Section):
-    """What a stage trains; everything else is frozen."""
-
-    embedding: Rows = "none"
-    """Rows of the input embedding: `none`, the `new` ones, or `all`."""
-    head: Rows = "none"
-    """Rows of the output head, likewise; a tied model needs the same word for both."""
-    layers: Layers = "none"
-    """`none`, `all`, `odd`, `even` or a list; layers count from 0, so `even` holds layer 0."""
-    norm: bool = False
-    """The final norm."""
-    lora: Lora | None = None
-    """Train adapters instead of the layers themselves."""
-
-    @model_validator(mode="after")
-    def _something(self) -> Train:
-        if (self.embedding, self.head, self.layers, self.norm) == ("none", "none", "none", False) and not self.lora:
-            raise ValueError("the stage trains nothing; name at least one part")
-        if self.lora and self.layers != "none":
-            raise ValueError("`lora` and `layers` exclude each other")
-        return self
-
-
-class Stage(Section):
-    """One stage; it starts from the weights and the place in the data where the one before ended."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Name, used in folder names and `--stage`."""
-    train: Train
-    """The parts that train."""
-    tokens: Tokens = Field(ge=1)
-    """Tokens of this stage, rounded up to whole batches."""
-    learning_rate: float = Field(gt=0)
-    """Peak learning rate."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """Shape after warm-up."""
-    warmup: Fraction = 0.02
-    """Share of the stage's tokens over which the learning rate rises from 0."""
-    final_learning_rate: Fraction = 0.1
-    """Learning rate at the end, as a share of the peak (cosine, linear)."""
-    mixture: dict[str, float] | None = None
-    """Mixture of this stage in place of the section's."""
-
-    @field_validator("name")
-    @classmethod
-    def _is_no_other_model(cls, name: str) -> str:
-        if name.isdigit() or name == "base":
-            raise ValueError(f"{name!r} names another model where a stage's name or number is asked for")
-        return name
+def _switched(value: Any) -> Any:
+    return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
 
 
 class DeepSpeed(Section):
@@ -87,13 +20,15 @@ class DeepSpeed(Section):
 
     zero: Literal[0, 1, 2, 3] = 2
     """ZeRO level; 0 means the plain engine (one process, or DDP)."""
-    offload: Literal["none", "optimizer"] = "none"
-    """Keep the optimizer's state in main memory."""
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What lies in main memory: the `optimizer`'s states, or `all`: the weights too (ZeRO 3)."""
 
     @model_validator(mode="after")
     def _offload_needs_zero(self) -> DeepSpeed:
         if self.zero == 0 and self.offload != "none":
             raise ValueError("`offload` needs `zero` 1, 2 or 3; the plain engine (0) has none")
+        if self.zero < 3 and self.offload == "all":
+            raise ValueError(f"`offload: all` needs `zero: 3`; ZeRO {self.zero} keeps the weights on the device")
         return self
 
 
@@ -115,6 +50,28 @@ class Measure(Section):
     """Most held-out documents per source."""
     document_bytes: int = Field(default=1024, ge=16)
     """Bytes scored of each document, from its beginning, cut at a character."""
+    samples: int = Field(default=1, ge=0)
+    """Continuations that the model writes in each language, from the beginnings of held-out documents (samples.jsonl);
+    they are drawn from one seed, so that those of two measurements differ by the model alone."""
+    sample_tokens: int = Field(default=48, ge=1)
+    """Tokens of a continuation."""
+
+
+class Spikes(Section):
+    """Skip an update whose loss lies far above the last ones."""
+
+    deviations: float = Field(default=6.0, gt=0)
+    """Standard deviations above the mean of the last losses (OLMo-core's value)."""
+    window: int = Field(default=128, ge=8)
+    """How many last losses; before there are so many nothing is skipped."""
+
+
+class PretrainGates(Section):
+    """Limits checked at each measurement."""
+
+    english: Gate = Gate(above=0.1, do="warn")
+    """English forgotten: its bits per byte over the base's, as a share of those. `stop` saves a checkpoint and ends the
+    stage with exit code 3; the same command goes on once the gate is raised."""
 
 
 def _mixture_is_sound(mixture: dict[str, float]) -> None:
@@ -145,16 +102,26 @@ class Pretrain(Section):
     """AdamW's moments."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient over all trained parameters."""
-    recompute: bool = True
-    """Recompute activations in the backward pass: less memory, about a third more work."""
+    recompute: Annotated[Literal["none", "selective", "full"], BeforeValidator(_switched)] = "full"
+    """Make activations again in the backward pass. `full`: all but each layer's input, least memory, about a third
+    more work; `selective`: products of matrices and attention are kept, the rest is made again; `none`."""
     deepspeed: DeepSpeed | None = DeepSpeed()
     """DeepSpeed settings; `null` for the plain engine."""
+    spikes: Spikes | None = None
+    """Skip updates whose loss jumps; unset: none but those that are not finite."""
+    gates: PretrainGates = PretrainGates()
+    """Limits that stop or warn."""
     checkpoints: Checkpoints = Checkpoints()
     """What is kept to resume from."""
     measure: Measure = Measure()
     """Measurement during training."""
     stages: list[Stage] = Field(min_length=1)
     """The stages in order."""
+
+    @field_validator("stages")
+    @classmethod
+    def _split(cls, stages: list[Stage]) -> list[Stage]:
+        return [part for stage in stages for part in stage.expanded()]
 
     @model_validator(mode="after")
     def _consistent(self) -> Pretrain:

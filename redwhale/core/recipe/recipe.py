@@ -26,6 +26,10 @@ class Machine(Section):
     """Processes for text steps; unset: one per core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` takes a GPU where there is one."""
+    devices: int = Field(default=1, ge=1)
+    """Processes of training on each node, one to a GPU; pretrain starts them through torchrun."""
+    nodes: int = Field(default=1, ge=1)
+    """Nodes that train together; each runs the same command (`scripts/slurm`)."""
 
     @property
     def worker_count(self) -> int:

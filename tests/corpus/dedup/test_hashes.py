@@ -15,8 +15,11 @@ from redwhale.corpus.texts import Texts
 from tests.corpus.dedup.makers import article, edited, jaccard, shingles
 
 SPACES = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+# NUL, whose hash is that of no text, is taken out of every text before (normalize drops control characters).
 TEXTS = st.lists(
-    st.text(st.one_of(st.sampled_from([*SPACES, *"가나다ㅋab.😀\u0301ßé中"]), st.characters(codec="utf-8")))
+    st.text(
+        st.one_of(st.sampled_from([*SPACES, *"가나다ㅋab.😀\u0301ßé中"]), st.characters(codec="utf-8", min_codepoint=1))
+    )
 )
 
 

@@ -1,0 +1,60 @@
+"""Measure during a stage: bits per byte of each language, what the model writes, English against the base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redwhale.core.errors import GATE, RedwhaleError
+from redwhale.training import guard
+from redwhale.training.checkpoint import StageState
+from redwhale.training.held_out import one_line
+from redwhale.training.meter import Meter
+
+if TYPE_CHECKING:
+    from redwhale.training.loop import StageRun
+
+SAMPLES_NAME = "samples.jsonl"
+
+
+def measure(run: StageRun, state: StageState, meter: Meter) -> None:
+    """Measure on held-out text, once per place in the stage, and let the model write samples."""
+    if str(state.step) in state.measured:
+        return
+    if state.base_english is None and run.base_ids is not None and state.step == 0:
+        state.base_english = run.held_out.english_of_base(run.engine, base_ids=run.base_ids)
+    measured = run.held_out.measure(run.engine)
+    state.measured[str(state.step)] = measured
+    meter.write({"step": state.step, "tokens": state.step * run.course.step_tokens} | measured)
+    run.console.note(f"{run.name}: step {state.step} of {run.course.steps}, {one_line(measured)}")
+    samples = run.held_out.samples(run.engine)  # every process takes part, where the model is sharded
+    if run.world.leads:
+        _write_samples(run.folder / SAMPLES_NAME, state.step, samples)
+
+
+def _write_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        for sample in samples:
+            file.write(json.dumps({"step": step} | sample, ensure_ascii=False) + "\n")
+
+
+def english_gate(run: StageRun, state: StageState) -> RedwhaleError | None:
+    """Return the error of exit code 3 where the last measurement breaches a gate that stops; warn at one that warns."""
+    gate = run.settings.gates.english
+    measured = state.measured.get(str(state.step))
+    over = guard.english_over(measured, state.base_english) if measured else None
+    if over is None or over <= gate.above:
+        return None
+    what = (
+        f"English is forgotten: {over:.1%} more bits per byte than the base's {state.base_english:.4f} "
+        f"after step {state.step} of {run.course.steps}, above the gate {gate.above:.1%}"
+    )
+    if gate.do == "warn":
+        run.console.warn(f"{run.name}: {what}")
+        return None
+    return RedwhaleError(
+        what, where=run.name, exit_code=GATE,
+        fix="more English in `mixture`, or a lower `learning_rate`, with --fresh; or raise "
+        f"`pretrain.gates.english.above`: `{run.command}` then goes on from there",
+    )  # fmt: skip
