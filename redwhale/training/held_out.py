@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class HeldOut:
         """Return the base's bits per byte of English, before any training; None where no English is held out.
 
         The logits of old tokens are the base's own: without the new ones (``base_ids`` and above) so are its
-        probabilities, and English is cut as the base cuts it.
+        probabilities, and English is cut as the base cuts it. None too where that is not so.
         """
 
         def base(*arguments: Any, **options: Any) -> Any:
@@ -73,10 +74,11 @@ class HeldOut:
         texts = [text for language, part in self.texts.values() if language == "en" for text in part]
         if not texts:
             return None
-        return measure_texts(
+        measured = measure_texts(
             base, self.tokenizer, texts, document_bytes=self.settings.document_bytes,
             context_tokens=self.context_tokens, batch_tokens=_BATCH_TOKENS, device=self.device,
         ).bits_per_byte  # fmt: skip
+        return measured if math.isfinite(measured) else None
 
     def samples(self, engine: Engine) -> list[dict[str, str]]:
         """Return prompts and the model's continuations, ``samples`` of each language."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from redwhale.core.artifact import read_manifest, record_files, write_manifest
+from redwhale.core.artifact import Manifest, read_manifest, record_files, write_manifest
 from redwhale.core.console import Console
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.load import load_recipe
@@ -101,12 +102,15 @@ def write_recipe(root: Path, *stages: dict[str, Any], **settings: Any) -> Recipe
     return load_recipe(root / "redwhale.yaml")
 
 
-def make_start(root: Path, *, tied: bool = False, dtype: str = "float32", layers: int = 4) -> Path:
-    """Make everything that stage 1 needs below ``root`` (but the tokens) and return ``root``."""
+def make_start(
+    root: Path, *, tied: bool = False, dtype: str = "float32", layers: int = 4,
+    texts: Callable[[Path], dict[str, list[str]]] | None = None,
+) -> Path:  # fmt: skip
+    """Make all that stage 1 needs (but the tokens) below ``root`` and return it; ``texts`` are given the base."""
     root.mkdir(parents=True, exist_ok=True)
     base = pico.make_spm_base(root / "base", vocabulary=VOCABULARY)
     recipe = write_recipe(root, stage(layers="all"))
-    write_corpus(recipe.corpus_folder)
+    write_corpus(recipe.corpus_folder, texts(base) if texts else None)
     write_tokenizer(recipe.tokenizer_folder, base)
     write_model_0(recipe.model_0_folder, base, tied=tied, dtype=dtype, layers=layers)
     return root
@@ -124,3 +128,16 @@ def state_of(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     return load_file(folder / "model.safetensors")
+
+
+def run(recipe: Recipe, index: int = 0, **more: Any) -> Manifest:
+    """Train a stage."""
+    from redwhale.training import step
+
+    return step.run(recipe, index, console=QUIET, **more)
+
+
+def rows(recipe: Recipe, index: int = 0) -> list[dict[str, Any]]:
+    """Return the rows of a stage's metrics."""
+    lines = (recipe.stage_folder(index) / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from redwhale.core.artifact import Manifest, read_manifest
+from redwhale.core.artifact import read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
@@ -24,36 +24,9 @@ from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.model import load_model
 from redwhale.training.setup import refuse_learned_positions
 from tests.training import stages
-from tests.training.stages import QUIET, record_again, stage, state_of, write_recipe
+from tests.training.stages import record_again, rows, run, stage, state_of, write_recipe
 
 NEW = slice(stages.VOCABULARY - stages.NEW_ROWS, stages.VOCABULARY)
-
-
-@pytest.fixture(scope="module")
-def starts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make each kind of start once, tokens packed, and copy it for every test."""
-    made: dict[str, Path] = {}
-
-    def start(tmp_path: Path, *, tied: bool = False, dtype: str = "float32") -> Path:
-        key = f"{tied}-{dtype}"
-        if key not in made:
-            from redwhale.training import packing
-
-            made[key] = stages.make_start(tmp_path_factory.mktemp("start"), tied=tied, dtype=dtype)
-            packing.run(write_recipe(made[key], stage(layers="all")), console=QUIET)
-        shutil.copytree(made[key], tmp_path / "work")
-        return tmp_path / "work"
-
-    return start
-
-
-def run(recipe: Recipe, index: int = 0, **more: Any) -> Manifest:
-    return step.run(recipe, index, console=QUIET, **more)
-
-
-def rows(recipe: Recipe, index: int = 0) -> list[dict[str, Any]]:
-    lines = (recipe.stage_folder(index) / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_new_rows_move_and_nothing_else_does(tmp_path: Path, starts: Callable[..., Path]) -> None:

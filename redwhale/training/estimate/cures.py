@@ -47,7 +47,7 @@ def cures(recipe: Recipe, index: int, planned: StagePlan, reader: ShapeReader) -
     settings: Pretrain = recipe.need("pretrain")
     stage = settings.stages[index]
     found = []
-    for kind, replaced in _replacements(stage, index):
+    for kind, replaced in _replacements(stage, index, layers=planned.shape.trained_layers):
         changed_stage = Stage.model_validate(stage.model_dump() | replaced.fields)
         parts = changed_stage.expanded()
         shapes = [reader.read(index, part) for part in parts]
@@ -80,13 +80,13 @@ def _chosen(found: list[Cure]) -> list[Cure]:
     return [*best, *(cure for cure in needed if cure not in best)][:MOST_CURES]
 
 
-def _replacements(stage: Stage, index: int) -> Iterator[tuple[int, _Change]]:
+def _replacements(stage: Stage, index: int, *, layers: int) -> Iterator[tuple[int, _Change]]:
     """Yield the stage as it is, in parts, and with adapters in place of layers."""
     yield 0, _Change((), {})
     if stage.train.layers == "none":
         return
     if isinstance(stage.train.layers, str) and "/" not in stage.train.layers:
-        for split in SPLITS:
+        for split in (parts for parts in SPLITS if parts <= layers):
             yield 1, _Change((f"pretrain.stages.{index}.split: {split}",), {"split": split})
     train = stage.train.model_copy(update={"layers": "none", "lora": Lora(rank=LORA_RANK)})
     kept = {part: rate for part, rate in stage.learning_rates.items() if part != "layers"}

@@ -23,7 +23,7 @@ class StageShape:
 
     ``layer_matrix``: of one layer; ``trained_layer_matrix``: of all layers together, adapters included;
     ``first_gradient_layer``: lowest layer that the gradient flows through (``layers`` where it reaches none).
-    ``trained_row_elements``: of embedding and head; ``largest_layer``: all elements of one layer.
+    ``trained_row_elements``: of embedding and head; ``trained_layers``: layers that train whole.
     """
 
     table: tuple[partition.TableRow, ...]
@@ -36,6 +36,7 @@ class StageShape:
     layer_matrix: int
     adapters: int
     layers: int
+    trained_layers: int
     first_gradient_layer: int
     hidden: int
     intermediate: int
@@ -165,6 +166,7 @@ def measure_shape(
         layer_matrix=sum(p.numel() for p in own_layer if p.ndim >= 2),
         adapters=adapters,
         layers=len(layers),
+        trained_layers=len({t.name.removeprefix(f"{prefix}.").split(".")[0] for t in by_part["layers"]}),
         first_gradient_layer=0 if by_part["embedding"] else min(numbers, default=len(layers)),
         hidden=text.hidden_size,
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,

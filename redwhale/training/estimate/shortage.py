@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
 from redwhale.core.errors import RESOURCES, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.training.estimate.cards import own_memory
+from redwhale.training.estimate.cards import RESERVED_BYTES, own_memory
 from redwhale.training.estimate.cures import cures
 from redwhale.training.estimate.plan import StagePlan, plan_stage
 from redwhale.training.estimate.shape import ShapeReader
 from redwhale.training.meter import peak_memory_bytes
 
 _GIB = 2**30
+_LESS = 0.8
 _ON_A_CPU = ("can't allocate memory", "not enough memory")
 
 
@@ -39,7 +41,7 @@ def _shortage(recipe: Recipe, index: int, device: torch.device) -> RedwhaleError
         settings, index, shape=reader.read(index), devices=recipe.machine.devices * recipe.machine.nodes,
         card=own_memory(device),
     )  # fmt: skip
-    found = cures(recipe, index, planned, reader)
+    found = cures(recipe, index, _on_less(planned), reader)
     same = [cure for cure in found if cure.kind == 0]  # what is learnt stays the same: the checkpoint serves
     ways = " or ".join(f"`{', '.join(cure.settings)}` ({cure.peak / _GIB:.1f} GiB)" for cure in same or found)
     then = "the same command then goes on from the last checkpoint" if same else "then begin the stage with --fresh"
@@ -50,6 +52,13 @@ def _shortage(recipe: Recipe, index: int, device: torch.device) -> RedwhaleError
         fix=f"set {ways}; {then}" if ways else
         "give it a larger card, or a smaller base: no change of the recipe is known with which it fits",
     )  # fmt: skip
+
+
+def _on_less(planned: StagePlan) -> StagePlan:
+    """Return the plan on a card that does not hold it: where it should have, the plan was wrong, and four fifths go."""
+    assert planned.card is not None
+    enough = int(_LESS * planned.memory.peak) + RESERVED_BYTES
+    return replace(planned, card=replace(planned.card, memory_bytes=min(planned.card.memory_bytes, enough)))
 
 
 def describe(planned: StagePlan) -> str:

@@ -1,0 +1,30 @@
+"""Starts of stages, made once per module."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.training import stages
+from tests.training.stages import QUIET, stage, write_recipe
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make each kind of start once, tokens packed, and copy it for every test."""
+    made: dict[str, Path] = {}
+
+    def start(tmp_path: Path, *, tied: bool = False, dtype: str = "float32") -> Path:
+        key = f"{tied}-{dtype}"
+        if key not in made:
+            from redwhale.training import packing
+
+            made[key] = stages.make_start(tmp_path_factory.mktemp("start"), tied=tied, dtype=dtype)
+            packing.run(write_recipe(made[key], stage(layers="all")), console=QUIET)
+        shutil.copytree(made[key], tmp_path / "work")
+        return tmp_path / "work"
+
+    return start

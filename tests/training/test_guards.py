@@ -1,0 +1,182 @@
+"""Guards while a stage runs: English forgotten, loss spikes, memory and disk that run out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from redwhale.core.errors import RedwhaleError
+from redwhale.core.recipe.pretrain import Spikes
+from redwhale.training import guard
+from redwhale.training.engine import PlainEngine
+from redwhale.training.held_out import HeldOut
+from redwhale.training.layout import CHECKPOINTS_NAME
+from tests import pico
+from tests.training import stages
+from tests.training.stages import rows, run, stage, write_recipe
+
+OLD_ROWS = stages.VOCABULARY - stages.NEW_ROWS
+
+
+def test_spikes_by_hand() -> None:
+    spikes = Spikes(deviations=2, window=8)
+    recent = [1.0, 3.0] * 4  # mean 2, deviation 1
+    assert not guard.is_spike(3.9, recent, spikes)
+    assert guard.is_spike(4.1, recent, spikes)
+    assert not guard.is_spike(0.1, recent, spikes)  # a fall is none
+    assert not guard.is_spike(4.1, recent[1:], spikes)  # too few
+    assert not guard.is_spike(4.1, recent, None)
+    assert not guard.is_spike(float("nan"), recent, spikes)  # not finite: another guard's
+
+
+@pytest.mark.parametrize("deepspeed", [None, {"zero": 2}, {"zero": 3}])
+def test_a_spike_is_dropped_and_named_and_data_goes_on(
+    tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, deepspeed: dict[str, Any] | None
+) -> None:
+    seen: list[int] = []
+
+    def third(loss: float, recent: Sequence[float], spikes: Spikes | None) -> bool:
+        seen.append(len(recent))
+        return len(seen) == 3
+
+    monkeypatch.setattr(guard, "is_spike", third)
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"), spikes={"window": 8}, deepspeed=deepspeed)
+    manifest = run(recipe)
+    assert seen == [0, 1, 2, 2, 3]  # the spike's loss is not among those that later ones are judged by
+    steps = [row for row in rows(recipe) if "loss" in row]
+    assert [row["skipped"] for row in steps] == [False, False, True, False, False]
+    assert len(steps[2]["blocks"]) == 8 and all(name.split(":")[0] in ("news", "docs") for name in steps[2]["blocks"])
+    assert "blocks" not in steps[1]
+    assert (manifest.counts["skipped_updates"], manifest.counts["steps"]) == (1, 5)
+
+
+def english_of_old_tokens(base: Path) -> dict[str, list[str]]:
+    """Return texts of which the English ones need no token that counts as new."""
+    from redwhale.tokenizer.reader import load_tokenizer
+
+    tokenizer = load_tokenizer(base)
+    words = [word for line in pico.english_lines() for word in line.split() if word.isalpha()]
+    old = [word for word in dict.fromkeys(words) if max(tokenizer.encode(word), default=0) < OLD_ROWS]
+    return {"news": pico.korean_documents(120), "docs": [" ".join(old[i : i + 9]) for i in range(0, 300, 3)]}
+
+
+def test_english_is_compared_with_the_base_s_own(tmp_path: Path) -> None:
+    """The base is model 0 without its new rows."""
+    from redwhale.corpus.reader import held_out_texts
+    from redwhale.measure.bits_per_byte import measure_texts
+    from redwhale.tokenizer.reader import load_tokenizer
+    from redwhale.training.model import load_model
+
+    root = stages.make_start(tmp_path, texts=english_of_old_tokens)
+    recipe = write_recipe(root, stage(layers="odd"), stage("two", layers="even"))
+    first, second = run(recipe), run(recipe, 1)
+    base = load_model(recipe.model_0_folder)
+    base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight[:OLD_ROWS])
+    wanted = measure_texts(
+        base, load_tokenizer(recipe.model_0_folder), held_out_texts(recipe.corpus_folder, documents=3)["docs"][1],
+        document_bytes=60, context_tokens=32, batch_tokens=4096, device="cpu",
+    ).bits_per_byte  # fmt: skip
+    assert first.metrics["base_english"] == second.metrics["base_english"] == pytest.approx(wanted, rel=1e-6)
+    end = second.metrics["end"]["bits_per_byte"]["language"]["en"]
+    assert second.counts["english_over_base"] == pytest.approx(end / wanted - 1)
+    (gate,) = second.gates
+    assert (gate.name, gate.above, gate.do, gate.breached) == ("english_over_base", 0.1, "warn", end > 1.1 * wanted)
+
+
+def test_forgotten_english_stops_the_stage_and_a_raised_gate_lets_it_go_on(
+    tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = starts(tmp_path)
+    times: list[int] = []
+
+    def two_percent_more(measured: dict[str, Any], base: float | None) -> float:
+        times.append(0)
+        return 0.02 * len(times)
+
+    monkeypatch.setattr(guard, "english_over", two_percent_more)
+    monkeypatch.setattr(HeldOut, "english_of_base", lambda held_out, engine, base_ids: 9.0)
+    settings: dict[str, Any] = {"measure": {"every": 256, "documents": 3, "document_bytes": 60, "samples": 0}}
+    strict = {"gates": {"english": {"above": 0.05, "do": "stop"}}}
+    recipe = write_recipe(root, stage(layers="odd"), **settings, **strict)
+    with pytest.raises(
+        RedwhaleError, match=r"English is forgotten: 6.0% more bits per byte than the base's 9.0000 after step 2 of 5"
+    ) as caught:
+        run(recipe)
+    assert caught.value.exit_code == 3 and "goes on from there" in str(caught.value)
+    checkpoints = recipe.stage_folder(0) / CHECKPOINTS_NAME
+    assert [path.name for path in checkpoints.iterdir()] == ["step-000002"]
+    times.clear()
+    with pytest.raises(RedwhaleError, match="step 4 of 5"):  # 2: judged again, at 2 % now
+        run(recipe)
+    manifest = run(write_recipe(root, stage(layers="odd"), **settings, gates={"english": {"above": 1.0, "do": "stop"}}))
+    assert manifest.counts["steps"] == 5 and not manifest.stopped_by_gate
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_no_room_for_a_checkpoint_is_said_before_it_is_written(
+    tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"), checkpoints={"every": 256})
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda folder: _Usage(10**9, 10**9, 1000))
+        with pytest.raises(RedwhaleError, match=r"a checkpoint takes .* GB, 0\.0 GB are free") as caught:
+            run(recipe)
+    assert caught.value.exit_code == 4
+    assert not list((recipe.stage_folder(0) / CHECKPOINTS_NAME).iterdir())
+    assert run(recipe).counts["steps"] == 5
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+])  # fmt: skip
+def test_out_of_memory_names_plan_peak_and_cure_and_resumes(
+    tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    root = starts(tmp_path)
+    forward, calls = PlainEngine.forward, []
+
+    def failing(engine: PlainEngine, *arguments: Any, **options: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 5:  # the third step, two micro-batches each
+            raise error
+        return forward(engine, *arguments, **options)
+
+    recipe = write_recipe(root, stage(layers="odd"), checkpoints={"every": 256})
+    with monkeypatch.context() as short:
+        short.setattr(PlainEngine, "forward", failing)
+        with pytest.raises(RedwhaleError, match=r"stage one ran out of memory at \d.* the plan is 0.0 GiB") as caught:
+            run(recipe)
+    assert caught.value.exit_code == 4
+    assert "pretrain.recompute: full" in str(caught.value) or "pretrain.micro_batch: 1" in str(caught.value)
+    assert "goes on from the last checkpoint" in str(caught.value)
+    manifest = run(write_recipe(root, stage(layers="odd"), micro_batch=1))
+    assert manifest.counts["steps"] == 5
+    assert len([row for row in rows(recipe) if "loss" in row]) == 5
+
+
+def test_rows_say_how_fast_and_of_what(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    parts = stage(layers="odd", head="new") | {"learning_rates": {"head": 5e-3}}
+    recipe = write_recipe(starts(tmp_path), parts)
+    manifest = run(recipe)
+    last = [row for row in rows(recipe) if "loss" in row][-1]
+    assert last["learning_rate"] == pytest.approx({"layers": 1e-4, "head": 5e-4})
+    assert last["language_shares"] == pytest.approx({"ko": 0.75, "en": 0.25}, abs=0.05)
+    assert last["tflops"] > 0 and "mfu" not in last  # a CPU's peak is not known
+    assert manifest.metrics["planned_peak_bytes"] > 0
+    samples = [json.loads(line) for line in (recipe.stage_folder(0) / "samples.jsonl").read_text().splitlines()]
+    assert [(sample["step"], sample["language"]) for sample in samples] == [
+        (step, language) for step in (0, 5) for language in ("ko", "en")
+    ]  # fmt: skip
+    assert samples[0]["prompt"] == samples[2]["prompt"] and len(samples[0]["prompt"]) <= 40
