@@ -106,6 +106,7 @@ class DeepSpeedEngine:
         self.world, self.settings, self.micro_batches = world, settings, micro_batches
         self.zero = settings.deepspeed.zero
         self._linked = False
+        self._linear = nn.functional.linear
         dtype = compute_dtype(settings.precision)
         module = prepared.module
         self.trained = {tensor.name: tensor.parameter for tensor in trained}
@@ -256,6 +257,7 @@ class DeepSpeedEngine:
     def close(self) -> None:
         """Give the memory of gradients and optimizer states back."""
         self.engine.destroy()
+        nn.functional.linear = self._linear  # ZeRO-3 puts its own there, which keeps the inputs of frozen maps too
         release_memory()
 
 

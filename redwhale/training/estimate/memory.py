@@ -96,16 +96,16 @@ def _held_by_zero(shape: StageShape, settings: Pretrain, *, low: int, devices: i
     return weights, 0, 0, buckets + gathered, low * min(BUCKET_ELEMENTS, shape.trained), states + 4 * share + kept
 
 
-def layer_bytes_per_token(shape: StageShape, *, low: int, trained: bool, adapters: bool) -> int:
+def layer_bytes_per_token(shape: StageShape, *, low: int, trained: bool, inputs: bool) -> int:
     """Return what one layer keeps for its backward pass, per token.
 
     Norms keep their input in float32; attention its queries, repeated keys and
-    values, and its output; the gated map its gate, its activation and its other factor. Trained matrices and
-    adapters keep their inputs, trained norms their factors.
+    values, and its output; the gated map its gate, its activation and its other factor. Trained matrices, those with
+    adapters and all under ZeRO-3 keep their ``inputs``, trained norms their factors.
     """
     d, a, f = shape.hidden, shape.attention_width, shape.intermediate
     kept = 2 * 4 * d + low * (4 * a + 3 * f)
-    if trained or adapters:
+    if trained or inputs:
         kept += low * (2 * d + f)
     if trained:
         kept += low * 2 * d
@@ -116,8 +116,9 @@ def _activations(shape: StageShape, settings: Pretrain, *, positions: int, low: 
     above = shape.gradient_layers
     if not above:
         return 0
+    sharded = settings.deepspeed is not None and settings.deepspeed.zero == 3
     whole = positions * layer_bytes_per_token(
-        shape, low=low, trained=shape.trained_layer_matrix > shape.adapters, adapters=bool(shape.adapters)
+        shape, low=low, trained=shape.trained_layer_matrix > shape.adapters, inputs=bool(shape.adapters) or sharded
     )
     border = positions * shape.hidden * low
     if settings.recompute == "full":

@@ -68,7 +68,7 @@ def saved_bytes(folder: Path, *, layers: int, train: str, how: str = "none") -> 
 def test_a_layer_keeps_what_was_counted(tmp_path: Path, train: str) -> None:
     words = {"none": {"embedding": "all"}, "layers": {"layers": "all"}, "lora": {"lora": {"rank": 2}}}
     shape = shape_of(tmp_path, words[train])
-    counted = layer_bytes_per_token(shape, low=2, trained=train == "layers", adapters=train == "lora")
+    counted = layer_bytes_per_token(shape, low=2, trained=train == "layers", inputs=train == "lora")
     two, four = (saved_bytes(tmp_path, layers=layers, train=train) for layers in (2, 4))
     assert (four - two) / 2 / TOKENS == pytest.approx(counted, rel=0.03)
 
