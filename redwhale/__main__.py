@@ -51,7 +51,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return "main memory ran out; lower `machine.workers` or the batch", RESOURCES
     if kind == "OutOfMemoryError" or "can't allocate memory" in text:
-        cures = "`pretrain.recompute: true`, `pretrain.deepspeed.zero: 3` or `pretrain.deepspeed.offload: optimizer`"
+        cures = "`pretrain.recompute: full`, `pretrain.deepspeed.zero: 3` or `pretrain.deepspeed.offload: optimizer`"
         fix = f"lower `pretrain.micro_batch` or set {cures}, and run the same command again"
         return f"memory ran out; {fix}", RESOURCES
     if isinstance(error, OSError):

@@ -112,17 +112,26 @@ def pack(
 def pretrain(
     stage: Annotated[str, typer.Option("--stage", "-s", help="Number or name of the stage.")],
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
+    print_launch: Annotated[bool, typer.Option("--print-launch", help="Show the command of all processes.")] = False,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Example:  redwhale pretrain --stage 1 -c redwhale.yaml
 
-    Train one stage. Interrupted, the same command resumes. Several devices:
-    torchrun --nproc_per_node 8 -m redwhale pretrain --stage 1 -c redwhale.yaml
+    Train one stage. Interrupted, the same command resumes. Several devices (`machine.devices`) are started through
+    torchrun; under a launcher of your own this is one of its processes.
     """
     from redwhale.training import layout, step
 
     recipe, console = begin(config, changes, json=json, quiet=quiet)
     index = recipe.stage_index(stage)
+    if print_launch:
+        from redwhale.training import torchrun
+
+        command = torchrun.command(recipe, index, fresh=fresh, verify=verify, quiet=quiet)
+        console.result("pretrain", {"launch": command})
+        if not json:
+            console.data(command)
+        return
     manifest = step.run(recipe, index, console=console, fresh=fresh, verify=verify)
     if layout.rank() == 0:  # under a launcher one process of several speaks
         finish("pretrain", manifest, console, folder=recipe.stage_folder(index))

@@ -11,7 +11,7 @@ import pytest
 from redwhale.__main__ import _explain
 
 COMMANDS = [
-    ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["run"], ["demo"], ["new"],
+    ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["plan"], ["run"], ["demo"], ["new"],
     ["status"], ["eval", "kobest"], ["eval", "bpb"], ["eval", "tokenizer"], ["show", "recipe"], ["show", "lineage"],
     ["eval"], ["show"], [],
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-DONE, FAILED, USAGE, GATE, RESOURCES, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, FAILED, USAGE, GATE, RESOURCES, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 
 class RedwhaleError(Exception):

@@ -94,25 +94,25 @@ def _leave() -> None:
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGTERM or SIGINT came; a second Ctrl-C interrupts at once.
+def stop_signals() -> Iterator[Callable[[], int]]:
+    """Yield a function that tells which of SIGTERM and SIGINT came first, else 0; a second Ctrl-C interrupts at once.
 
     Launchers and shells pass a signal on that a process has had already: what comes within a second of the
     first, or is another SIGTERM, is the same wish and must not cost the checkpoint.
     """
-    received: list[float] = []
+    received: list[tuple[float, int]] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        received.append(time.monotonic())
-        if number == signal.SIGINT and received[-1] - received[0] > _SAME_WISH_SECONDS:
+        received.append((time.monotonic(), number))
+        if number == signal.SIGINT and received[-1][0] - received[0][0] > _SAME_WISH_SECONDS:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: bool(received)
+        yield lambda: received[0][1] if received else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 
+from redwhale.core.recipe.recipe import Machine
+
 CHECKPOINTS_NAME = "checkpoints"
 
 
 def process_count() -> int:
     """Return how many processes a launcher such as torchrun started together; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def starts_processes(machine: Machine) -> bool:
+    """Tell whether this process is to start those of training: the recipe asks for several and no launcher runs."""
+    return machine.devices * machine.nodes > 1 and process_count() == 1 and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def rank() -> int:

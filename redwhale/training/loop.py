@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from redwhale.core.console import Console
-from redwhale.core.errors import INTERRUPTED, RedwhaleError
+from redwhale.core.errors import INTERRUPTED, TERMINATED, RedwhaleError
 from redwhale.core.publish import fault
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training import checkpoint, guard, measuring
@@ -55,7 +56,7 @@ class StageRun:
 def train(run: StageRun, state: StageState, meter: Meter) -> None:
     """Train from where ``state`` stands to the end of the stage; ``state`` is kept up to date.
 
-    Raises exit code 130 after SIGTERM or SIGINT, with a checkpoint saved; 1 where tensors do not move as
+    Raises exit code 143 after SIGTERM, 130 after SIGINT, with a checkpoint saved; 1 where tensors do not move as
     they should or numbers stop being finite; 3 where English is forgotten and the gate stops.
     """
     course, engine = run.course, run.engine
@@ -73,7 +74,7 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
             batches = run.batcher.step(step)
             (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
             loss_sum, spike = _gradient(run, batches, state, valid_tokens=valid)
-            loss, stop = run.world.total(loss_sum / max(valid, 1), float(stopping()))
+            loss, *stop = run.world.total(loss_sum / max(valid, 1), *_wishes(stopping()))
             update = engine.step(share, finite=math.isfinite(loss) and not spike)
             _count(run, state, update, loss=loss, share=share, valid_tokens=int(valid))
             meter.step(_row(run, state, update, loss=loss, share=share), tokens=course.step_tokens, progress=progress)
@@ -90,15 +91,19 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
                 measuring.measure(run, state, meter)
                 if state.step < course.steps:  # the end of a stage is judged with its manifest
                     _stop_at_gate(run, state)
-            if state.step == course.steps or stop or course.passes(run.settings.checkpoints.every, step=state.step):
+            if (
+                state.step == course.steps
+                or any(stop)
+                or course.passes(run.settings.checkpoints.every, step=state.step)
+            ):
                 _save(run, state)
-            if stop and state.step < course.steps:
-                raise _interrupted(run, state)
+            if any(stop) and state.step < course.steps:
+                raise _interrupted(run, state, stop)
             meter.restart_clock()
             fault("pretrain.after_step")
-        (stop,) = run.world.total(float(stopping()))
-        if stop:  # it came during the last step, whose checkpoint is saved
-            raise _interrupted(run, state)
+        stop = run.world.total(*_wishes(stopping()))
+        if any(stop):  # it came during the last step, whose checkpoint is saved
+            raise _interrupted(run, state, stop)
     if movement:
         movement.check_frozen()
 
@@ -176,8 +181,13 @@ def _save(run: StageRun, state: StageState) -> None:
     )  # fmt: skip
 
 
-def _interrupted(run: StageRun, state: StageState) -> RedwhaleError:
+def _wishes(number: int) -> list[float]:
+    """Return what a signal asks for: to terminate (SIGTERM), to interrupt (SIGINT)."""
+    return [float(number == signal.SIGTERM), float(number == signal.SIGINT)]
+
+
+def _interrupted(run: StageRun, state: StageState, wishes: Sequence[float]) -> RedwhaleError:
     return RedwhaleError(
         f"interrupted after step {state.step} of {run.course.steps}; a checkpoint is saved", where=run.name,
-        fix=f"`{run.command}` goes on from there", exit_code=INTERRUPTED,
+        fix=f"`{run.command}` goes on from there", exit_code=TERMINATED if wishes[0] else INTERRUPTED,
     )  # fmt: skip

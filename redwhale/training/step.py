@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.console import Console
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, GATE, USAGE, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.reader import corpus_input
-from redwhale.training.layout import CHECKPOINTS_NAME, process_count
+from redwhale.training.layout import CHECKPOINTS_NAME, process_count, starts_processes
 
 if TYPE_CHECKING:
     from redwhale.training.held_out import After
@@ -83,6 +83,8 @@ def run(
 
     check_parent(recipe, index, verify=verify)
     steps = plan(recipe, index)
+    if starts_processes(recipe.machine) and (fresh or not artifact.is_finished(steps.folder)):
+        return _launch(recipe, index, console=console, fresh=fresh, verify=verify)
     world = _join(recipe) if process_count() > 1 else None
     if world and not world.leads:
         return _follow(recipe, index, world=world, after=after)
@@ -105,6 +107,21 @@ def run(
     if world:
         world.share(UNCHANGED)
     return manifest
+
+
+def _launch(recipe: Recipe, index: int, *, console: Console, fresh: bool, verify: bool) -> Manifest:
+    """Start the stage's processes, of which the first packs tokens, and wait for them; raises with their exit code."""
+    from redwhale.training import torchrun
+
+    arguments = torchrun.module_arguments(recipe, index, fresh=fresh, verify=verify, quiet=console.quiet)
+    code = torchrun.launch(recipe.machine, arguments)
+    folder = recipe.stage_folder(index)
+    if code and not (code == GATE and artifact.is_finished(folder)):
+        raise RedwhaleError(
+            f"a process of stage {index + 1} ended with exit code {code}; its message says why", where=str(folder),
+            exit_code=code,
+        )  # fmt: skip
+    return artifact.read_manifest(folder)
 
 
 def _join(recipe: Recipe) -> World:

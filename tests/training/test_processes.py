@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,51 @@ def test_stopping_one_process_stops_both_with_a_checkpoint(tmp_path: Path) -> No
     done = train_in_two(two)
     assert done.returncode == 0, done.stderr[-3000:]
     check_same(one, two)
+
+
+def pretrain(recipe: Recipe, *arguments: str) -> subprocess.Popen[str]:
+    """Start ``redwhale pretrain`` with two devices, which starts the processes itself."""
+    words = ["pretrain", "--stage", "1", "-c", str(recipe.file), "--set", "machine.devices=2", *arguments]
+    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "redwhale", *words], env=environment | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_pretrain_starts_the_processes_that_the_recipe_asks_for(tmp_path: Path) -> None:
+    one = start(tmp_path / "a")
+    step.run(one, 0, console=QUIET)
+    two = start(tmp_path / "b")
+    started = pretrain(two, "--json")
+    out, errors = started.communicate(timeout=300)
+    assert started.returncode == 0, errors
+    assert json.loads(out)["counts"]["steps"] == 6
+    assert "Traceback" not in errors and "torch" not in errors.replace("torch AdamW", ""), errors
+    check_same(one, two)
+    assert "2 processes" in read_manifest(two.stage_folder(0)).metrics["engine"]
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_the_command_saves_and_the_command_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    two = write_recipe(stages.make_start(tmp_path), stage(**PARTS) | {"tokens": 7 * 32 * 3000}, **SETTINGS)
+    started = pretrain(two)
+    assert started.stderr is not None
+    for line in started.stderr:
+        if "step 0 of" in line:
+            break
+    time.sleep(2)
+    started.send_signal(number)
+    errors = started.stderr.read()
+    assert started.wait(timeout=120) == code, errors
+    assert "a checkpoint is saved" in errors and "Traceback" not in errors
+    assert len(list((two.stage_folder(0) / CHECKPOINTS_NAME).iterdir())) == 1
+
+
+def test_the_code_of_a_process_that_fails_is_the_command_s(tmp_path: Path) -> None:
+    two = start(tmp_path)
+    started = pretrain(two, "--set", "pretrain.mixture={}", "--set", "pretrain.stages.0.train.layers=[9]")
+    _, errors = started.communicate(timeout=300)
+    assert started.returncode == 2, errors
+    assert "layer 9 does not exist" in errors and "Traceback" not in errors

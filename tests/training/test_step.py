@@ -228,7 +228,7 @@ def test_a_stage_that_is_told_to_stop_goes_on_bit_by_bit(
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(RedwhaleError, match=r"interrupted after step 3 of 5.*`redwhale pretrain --stage 1") as caught:
         run(halves, after=Stop(3))  # measured before step 1, and after steps 1 and 2
-    assert caught.value.exit_code == 130
+    assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) == handler
     assert [path.name for path in (halves.stage_folder(0) / "checkpoints").iterdir()] == ["step-000003"]
     manifest = run(halves)
@@ -412,7 +412,7 @@ def test_a_signal_in_the_last_step_is_heard(tmp_path: Path, starts: Callable[...
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"), measure={"every": 256, "documents": 1})
     with pytest.raises(RedwhaleError, match="interrupted after step 5 of 5; a checkpoint is saved") as caught:
         run(recipe, after=Stop(6))  # the measurement after the last step
-    assert caught.value.exit_code == 130
+    assert caught.value.exit_code == 143
     assert run(recipe).counts["steps"] == 5
 
 

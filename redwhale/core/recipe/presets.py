@@ -12,7 +12,10 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.render import render_commented
 from redwhale.core.recipe.yaml_lines import read_yaml
 
-NAMES = ("demo", "demo-base", "redwhale-10.8b", "eeve-10.8b", "llama3-8b")
+NAMES = (
+    "demo", "demo-base", "redwhale-10.8b", "redwhale-10.8b-80gb", "eeve-10.8b", "llama3-8b", "llama3-8b-24gb",
+    "first-last-8b", "llama-pro-8b",
+)  # fmt: skip
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Start a stage's processes through torchrun, as ``redwhale pretrain`` does where the recipe asks for several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+
+from redwhale.core.errors import INTERRUPTED, TERMINATED, USAGE, RedwhaleError
+from redwhale.core.recipe.recipe import Machine, Recipe
+
+SAVING_SECONDS = 3600
+"""How long processes may take to save a checkpoint once they are told to stop; torchrun's own 30 s would kill them."""
+_RENDEZVOUS_PORT = 29_400
+
+
+def options(machine: Machine) -> list[str]:
+    """Return torchrun's options; several nodes meet at ``MASTER_ADDR``. Raises exit code 2 where that is not set."""
+    found = [f"--nproc_per_node={machine.devices}", f"--shutdown-timeout={SAVING_SECONDS}"]
+    if machine.nodes == 1:
+        return ["--standalone", *found]
+    if "MASTER_ADDR" not in os.environ:
+        raise RedwhaleError(
+            f"{machine.nodes} nodes cannot meet: MASTER_ADDR names no host", where="machine.nodes",
+            fix="set it to the first node's name on all of them (scripts/slurm/pretrain.sbatch does), or `nodes: 1`",
+            exit_code=USAGE,
+        )  # fmt: skip
+    meeting = f"{os.environ['MASTER_ADDR']}:{os.environ.get('MASTER_PORT', _RENDEZVOUS_PORT)}"
+    name = os.environ.get("SLURM_JOB_ID", "redwhale")
+    return [
+        f"--nnodes={machine.nodes}",
+        "--rdzv_backend=c10d",
+        f"--rdzv_endpoint={meeting}",
+        f"--rdzv_id={name}",
+        *found,
+    ]
+
+
+def module_arguments(recipe: Recipe, index: int, *, fresh: bool, verify: bool, quiet: bool) -> list[str]:
+    """Return what each process runs: the module and the stage's command."""
+    words = shlex.split(recipe.command("pretrain", "--stage", str(index + 1)))[1:]
+    flags = {"--fresh": fresh, "--verify": verify, "--quiet": quiet}
+    return ["-m", "redwhale", *words, *(flag for flag, wanted in flags.items() if wanted)]
+
+
+def command(recipe: Recipe, index: int, *, fresh: bool = False, verify: bool = False, quiet: bool = False) -> str:
+    """Return the command that is started, as a shell takes it."""
+    arguments = module_arguments(recipe, index, fresh=fresh, verify=verify, quiet=quiet)
+    return shlex.join(["torchrun", *options(recipe.machine), *arguments])
+
+
+def launch(machine: Machine, arguments: Sequence[str]) -> int:
+    """Run ``arguments`` under torchrun in this process; return the exit code of the first process that failed, or 0.
+
+    SIGTERM and Ctrl-C go on to all processes, which save a checkpoint.
+    """
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    for name in ("torch.distributed.elastic", "torch.distributed.run"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes speak for themselves
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // machine.devices, 1)))
+    try:
+        torchrun.run(torchrun.parse_args([*options(machine), *arguments]))
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+    except SignalException as error:
+        return INTERRUPTED if error.sigval == signal.SIGINT else TERMINATED
+    return 0
