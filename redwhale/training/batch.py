@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from redwhale.training.data import IGNORED_LABEL, Sequence
+from redwhale.training.sequences import IGNORED_LABEL, Sequence
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from redwhale.core import artifact
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.training.sequences import Sequence, StreamBlocks, TokenSource, WholeDocuments
 
 STEP = "pack"
 INDEX_NAME = "index.json"
-IGNORED_LABEL = -100
 PATTERN_SLOTS = 1024
 _MOST_SLOTS = 1 << 20
 
@@ -39,21 +39,6 @@ def seeded_order(count: int, *key: str | int) -> Array:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.argsort(value ^ (value >> np.uint64(31)), kind="stable").astype(np.int64)
-
-
-@dataclass(frozen=True)
-class TokenSource:
-    """One source's stream: ``tokens: (n,)`` uint16 or uint32, ``documents: (documents + 1,)`` int64 starts."""
-
-    name: str
-    language: str
-    tokens: Array
-    documents: Array
-    text_bytes: int
-
-    def blocks(self, sequence_length: int) -> int:
-        """Return how many sequences hold the stream; the last token is only ever a label."""
-        return max(-(-(len(self.tokens) - 1) // sequence_length), 0)
 
 
 @dataclass(frozen=True)
@@ -88,38 +73,28 @@ def _map(path: Path, dtype: np.dtype[Any], count: int) -> Array:
     return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """One training sequence of ``T`` tokens, all arrays ``(T,)``.
-
-    ``labels[i]`` (int64) is the token after ``input_ids[i]`` (int64), already shifted, or -100 where that
-    token begins another document or does not exist. ``document_ids`` (int32) count from 0 within the
-    sequence, ``position_ids`` (int64) restart with each document.
-    """
-
-    input_ids: Array
-    labels: Array
-    document_ids: Array
-    position_ids: Array
-    source: str
-
-
 class DataOrder:
     """The sequences of one stage in order.
 
     ``mixture``: weights of sources by tokens, empty for in proportion to their size; ``start``: blocks of
     each source that earlier stages used. Sources alternate by a seeded pattern whose counts are exact
     (largest remainders); a source's blocks come in a seeded order per epoch and none comes twice before
-    all have come. Raises exit code 2 for a mixture that names an unknown or an empty source.
+    all have come; ``blocks`` tells how many there are. ``packing`` is the recipe's word. Raises exit code 2 for
+    a mixture that names an unknown or an empty source.
     """
 
     def __init__(
         self, store: TokenStore, *, mixture: Mapping[str, float], sequence_length: int, seed: int,
-        start: Mapping[str, int] | None = None,
+        start: Mapping[str, int] | None = None, packing: str = "concatenate",
     ) -> None:  # fmt: skip
         self.store, self.sequence_length, self.seed = store, sequence_length, seed
         self._sources = {source.name: source for source in store.sources}
-        self._blocks = {name: source.blocks(sequence_length) for name, source in self._sources.items()}
+        blocks_of = WholeDocuments if packing == "best-fit" else StreamBlocks
+        self._cut: dict[str, StreamBlocks | WholeDocuments] = {
+            name: blocks_of(source, sequence_length=sequence_length, pad=store.end_token)
+            for name, source in self._sources.items()
+        }
+        self.blocks = {name: len(cut) for name, cut in self._cut.items()}
         self._start = {name: int((start or {}).get(name, 0)) for name in self._sources}
         weights = self._weights(mixture)
         counts = pattern_counts(weights)
@@ -131,7 +106,7 @@ class DataOrder:
 
     def _weights(self, mixture: Mapping[str, float]) -> dict[str, float]:
         if not mixture:
-            weights = {name: float(len(s.tokens)) for name, s in self._sources.items() if self._blocks[name]}
+            weights = {name: float(len(s.tokens)) for name, s in self._sources.items() if self.blocks[name]}
             if not weights:
                 raise RedwhaleError(
                     "no source has tokens to train on", where="preprocess",
@@ -147,7 +122,7 @@ class DataOrder:
             )  # fmt: skip
         weights = {name: float(mixture[name]) for name in self._sources if mixture.get(name, 0) > 0}
         for name in weights:
-            if not self._blocks[name]:
+            if not self.blocks[name]:
                 raise RedwhaleError(
                     f"the mixture asks for {name}, which has no tokens", where=f"pretrain: mixture.{name}",
                     fix="leave it out, or see why preprocess rejected all of it", exit_code=USAGE,
@@ -166,18 +141,18 @@ class DataOrder:
         """Return source and place in its stream (in blocks) of sequence ``index`` of this stage."""
         name = self._names[int(self._pattern[index % len(self._pattern)])]
         number = self._start[name] + self._count(name, index)
-        epoch, within = divmod(number, self._blocks[name])
+        epoch, within = divmod(number, self.blocks[name])
         if (name, epoch) not in self._orders:
             for stale in [key for key in self._orders if key[0] == name and key[1] != epoch - 1]:
                 del self._orders[stale]
-            order = seeded_order(self._blocks[name], self.seed, "blocks", name, epoch)
+            order = seeded_order(self.blocks[name], self.seed, "blocks", name, epoch)
             self._orders[name, epoch] = order
         return name, int(self._orders[name, epoch][within])
 
     def sequence(self, index: int) -> Sequence:
         """Return sequence ``index`` of this stage, counted from 0."""
         name, block = self.address(index)
-        return cut_block(self._sources[name], block, sequence_length=self.sequence_length, pad=self.store.end_token)
+        return self._cut[name].sequence(block)
 
     def cursor_after(self, sequences: int) -> dict[str, int]:
         """Return the blocks used per source, earlier stages included: the ``start`` of the next stage."""
@@ -190,7 +165,7 @@ class DataOrder:
             name: {
                 "sequences": self._count(name, sequences),
                 "share": self._count(name, sequences) / max(sequences, 1),
-                "epochs": cursor[name] / self._blocks[name] if self._blocks[name] else 0.0,
+                "epochs": cursor[name] / self.blocks[name] if self.blocks[name] else 0.0,
             }
             for name in self._sources
         }
@@ -216,29 +191,4 @@ def pattern_counts(weights: Mapping[str, float]) -> dict[str, int]:
     raise RedwhaleError(
         f"the share of {smallest} is {weights[smallest] / total:.2g}, too small to keep", where="pretrain: mixture",
         fix=f"raise it, or set {smallest} to 0 in the mixture", exit_code=USAGE,
-    )  # fmt: skip
-
-
-def cut_block(source: TokenSource, block: int, *, sequence_length: int, pad: int) -> Sequence:
-    """Cut block ``block`` (``T`` tokens and the one after them) out of a stream, padded where the stream ends."""
-    start = block * sequence_length
-    stop = min(start + sequence_length, len(source.tokens))
-    length = stop - start
-    window = np.full(sequence_length + 1, pad, dtype=np.int64)
-    read = source.tokens[start : stop + 1]
-    window[: len(read)] = read
-    labels = window[1:].copy()
-    labels[max(len(read) - 1, 0) :] = IGNORED_LABEL
-    low, high = np.searchsorted(source.documents, [start + 1, stop + 1])
-    starts = source.documents[low:high] - start  # where documents begin after the first token, or right at the end
-    labels[starts - 1] = IGNORED_LABEL
-    begins = np.zeros(sequence_length, dtype=np.int64)
-    begins[starts[starts < sequence_length]] = 1
-    if length < sequence_length:
-        begins[length] = 1
-    document_ids = np.cumsum(begins)
-    first = np.maximum.accumulate(np.where(begins > 0, np.arange(sequence_length), 0))
-    return Sequence(
-        input_ids=window[:-1], labels=labels, document_ids=document_ids.astype(np.int32),
-        position_ids=np.arange(sequence_length) - first, source=source.name,
     )  # fmt: skip

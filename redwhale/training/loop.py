@@ -63,6 +63,8 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
     movement = None
     if state.updates < guard.UPDATES_BEFORE_CHECK:
         movement = guard.MovementGuard(engine, trained=run.trained, frozen=run.frozen)
+    if run.world.leads and state.step == 0:
+        measuring.write_first_batch(run)
     measuring.measure(run, state, meter)
     _stop_at_gate(run, state)
     left = (course.steps - state.step) * course.step_tokens

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redwhale.core.errors import GATE, RedwhaleError
+from redwhale.core.publish import write_bytes
 from redwhale.training import guard
 from redwhale.training.checkpoint import StageState
 from redwhale.training.held_out import one_line
 from redwhale.training.meter import Meter
+from redwhale.training.sequences import IGNORED_LABEL
 
 if TYPE_CHECKING:
     from redwhale.training.loop import StageRun
 
 SAMPLES_NAME = "samples.jsonl"
+FIRST_BATCH_NAME = "first-batch.txt"
 
 
 def measure(run: StageRun, state: StageState, meter: Meter) -> None:
@@ -37,6 +40,25 @@ def _write_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None
     with path.open("a", encoding="utf-8") as file:
         for sample in samples:
             file.write(json.dumps({"step": step} | sample, ensure_ascii=False) + "\n")
+
+
+def write_first_batch(run: StageRun) -> None:
+    """Write what the first pass of the stage reads, as text with documents apart: faults of data are seen there."""
+    batch = run.batcher.step(0)[0]
+    names = run.blocks(0)
+    lines = []
+    for row in range(len(batch.input_ids)):
+        lines.append(f"=== sequence {row + 1}, {names[row * run.world.size]}")
+        borders = (batch.positions[row] == 0).nonzero().flatten().tolist() if batch.documents is not None else [0]
+        ends = [*borders[1:], len(batch.input_ids[row])]
+        for number, (start, end) in enumerate(zip(borders, ends, strict=True), 1):
+            counted = int((batch.labels[row, start:end] != IGNORED_LABEL).sum())
+            if counted == 0 and end == ends[-1]:
+                lines.append(f"--- padding, {end - start} tokens")
+                continue
+            lines.append(f"--- document {number}, {end - start} tokens, {counted} of them trained on")
+            lines.append(run.held_out.tokenizer.decode(batch.input_ids[row, start:end].tolist()))
+    write_bytes(run.folder / FIRST_BATCH_NAME, "\n".join([*lines, ""]).encode())
 
 
 def english_gate(run: StageRun, state: StageState) -> RedwhaleError | None:

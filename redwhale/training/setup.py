@@ -36,6 +36,7 @@ from redwhale.training.rows import RowLayout
 from redwhale.training.schedule import Course
 
 TOKENIZER_NAME = "tokenizer.json"
+EPOCHS_WITHOUT_WARNING = 4
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,44 @@ def deterministic(device: torch.device) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def open_data(recipe: Recipe, index: int, *, world: World) -> StageData:
+def open_data(recipe: Recipe, index: int, *, world: World, console: Console) -> StageData:
     """Open the packed tokens where the stage before ended; raise where tokens and model do not fit."""
     settings: Pretrain = recipe.need("pretrain")
     store = TokenStore.open(recipe.tokens_folder)
     check_agreement(recipe, recipe.model_folder(index - 1), vocabulary=store.vocabulary)
-    start = {} if index == 0 else artifact.read_manifest(recipe.stage_folder(index - 1)).counts["cursor"]
-    own = settings.stages[index].mixture
+    stage = settings.stages[index]
+    goes_on = index > 0 and stage.data == "continue"
+    start = artifact.read_manifest(recipe.stage_folder(index - 1)).counts["cursor"] if goes_on else {}
+    own = stage.mixture
     order = DataOrder(
         store, mixture=settings.mixture if own is None else own, sequence_length=settings.sequence_length,
-        seed=recipe.seed, start=start,
+        seed=recipe.seed, start=start, packing=settings.packing,
     )  # fmt: skip
     course = Course.of(settings, index)
     batcher = Batcher(
         order.sequence, course.sequences_per_step, settings.micro_batch,
         own_documents=settings.documents_attend == "own", rank=world.rank, world=world.size,
     )  # fmt: skip
-    return StageData(order, course, batcher)
+    data = StageData(order, course, batcher)
+    check_epochs(data, settings.most_epochs, stage=stage.name, console=console)
+    return data
+
+
+def check_epochs(data: StageData, most: float | None, *, stage: str, console: Console) -> None:
+    """Warn where a source is read over four times by the end of a stage; raise exit code 2 over the recipe's limit.
+
+    Up to four epochs are worth about as much as new text (Muennighoff et al., arXiv 2305.16264).
+    """
+    realised = data.order.realised(data.course.sequences)
+    name, epochs = max(((name, numbers["epochs"]) for name, numbers in realised.items()), key=lambda item: item[1])
+    what = f"stage {stage} ends with {name} read {epochs:.1f} times"
+    if most is not None and epochs > most:
+        raise RedwhaleError(
+            f"{what}, more than `most_epochs` {most:g}", where="pretrain.most_epochs",
+            fix=f"lower the stage's `tokens` or the share of {name} in `mixture`, or add text", exit_code=USAGE,
+        )  # fmt: skip
+    if most is None and epochs > EPOCHS_WITHOUT_WARNING:
+        console.warn(f"{what}; more than four times teaches little: add text, or lower its share or `tokens`")
 
 
 def check_agreement(recipe: Recipe, model: Path, *, vocabulary: int) -> None:

@@ -25,7 +25,8 @@ STEP = "pretrain"
 ALGORITHM = 1
 TRAIN, UNCHANGED, FAILURE = "train", "unchanged", "failure"
 SHARED_FIELDS = (
-    "sequence_length", "batch_tokens", "documents_attend", "precision", "weight_decay", "betas", "clip_norm", "spikes",
+    "sequence_length", "batch_tokens", "packing", "documents_attend", "precision", "weight_decay", "betas", "clip_norm",
+    "spikes",
 )  # fmt: skip
 
 
@@ -153,12 +154,14 @@ def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
     manifest = artifact.read_manifest(parent)
     artifact.check_outputs(parent, manifest, rehash=verify)
     fields = plan(recipe, index).fields
-    for key in ("seed", "sequence_length"):  # they decide which blocks the parent's cursor counts
-        if index and manifest.fields[key] != fields[key]:
+    goes_on = index and recipe.need("pretrain").stages[index].data == "continue"
+    for key in ("seed", "sequence_length", "packing"):  # they decide which blocks the parent's cursor counts
+        if goes_on and manifest.fields[key] != fields[key]:
             raise RedwhaleError(
                 f"stage {index} was trained with `{key}` {manifest.fields[key]}, stage {index + 1} asks for "
                 f"{fields[key]}: its data would not go on where the parent's ended", where=str(parent),
-                fix=f"put `{key}` back, or make the stages again with --fresh", exit_code=USAGE,
+                fix=f"put `{key}` back, set the stage's `data: restart`, or make the stages again with --fresh",
+            exit_code=USAGE,
             )  # fmt: skip
 
 
@@ -178,7 +181,7 @@ def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, 
     settings: Pretrain = recipe.need("pretrain")
     stage, folder = settings.stages[index], recipe.stage_folder(index)
     parent = recipe.model_folder(index - 1)
-    data = setup.open_data(recipe, index, world=world)
+    data = setup.open_data(recipe, index, world=world, console=console)
     prepared = setup.prepare_model(recipe, index, console=console)
     trained = partition.select(prepared, stage)
     table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)

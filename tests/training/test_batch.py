@@ -10,8 +10,8 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.stages import Train
 from redwhale.training.attention import own_document_mask, refuse_narrow_window
 from redwhale.training.batch import Batch, Batcher
-from redwhale.training.data import Sequence
 from redwhale.training.model import StageModel, prepare
+from redwhale.training.sequences import Sequence
 from tests.training import stages
 
 

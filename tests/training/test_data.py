@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redwhale.core.errors import RedwhaleError
-from redwhale.training.data import DataOrder, TokenSource, TokenStore, cut_block, pattern_counts, seeded_order
+from redwhale.training.best_fit import fill
+from redwhale.training.data import DataOrder, TokenStore, pattern_counts, seeded_order
+from redwhale.training.sequences import StreamBlocks, TokenSource, WholeDocuments, cut_block
 
 END = 2
 
@@ -58,18 +60,81 @@ def test_a_block_that_starts_inside_a_document_counts_positions_from_0_and_keeps
 
 
 def test_no_block_without_a_target_stands_at_the_end() -> None:
-    assert make_source("a", [9]).blocks(8) == 1  # 9 tokens: 8 inputs, and the last is only a label
-    assert make_source("a", [10]).blocks(8) == 2
-    assert make_source("a", []).blocks(8) == 0
+    def blocks(*lengths: int) -> int:
+        return len(StreamBlocks(make_source("a", list(lengths)), sequence_length=8, pad=END))
+
+    assert blocks(9) == 1  # 9 tokens: 8 inputs, and the last is only a label
+    assert blocks(10) == 2
+    assert blocks() == 0
+
+
+def test_whole_documents_by_hand() -> None:
+    source = make_source("a", [3, 12, 5, 1, 2])  # 10 11 2 | 13 ... 23 2 | 25 26 27 28 2 | 2 | 31 2
+    cut = WholeDocuments(source, sequence_length=6, pad=END)
+    assert len(cut) == 4  # 6 + 6 of the second, 5, 3 + 2; the fourth predicts nothing
+    rows = [cut.sequence(block) for block in range(4)]
+    assert rows[0].input_ids.tolist() == [13, 14, 15, 16, 17, 18]
+    assert rows[0].labels.tolist() == [14, 15, 16, 17, 18, 19]  # the document goes on in the next
+    assert rows[1].labels.tolist() == [20, 21, 22, 23, 2, -100]
+    assert rows[2].input_ids.tolist() == [25, 26, 27, 28, 2, END]
+    assert rows[2].labels.tolist() == [26, 27, 28, 2, -100, -100]
+    assert rows[3].input_ids.tolist() == [10, 11, 2, 31, 2, END]
+    assert rows[3].labels.tolist() == [11, 2, -100, 2, -100, -100]
+    assert rows[3].document_ids.tolist() == [0, 0, 0, 1, 1, 2]
+    assert rows[3].position_ids.tolist() == [0, 1, 2, 0, 1, 0]
+
+
+def slow_best_fit(lengths: list[int], size: int) -> list[list[int]]:
+    """Best-fit decreasing in plain lists: of bins with the least room that will do, the one used last."""
+    bins: list[list[int]] = []
+    room: list[int] = []
+    used: list[int] = []
+    for turn, piece in enumerate(sorted(range(len(lengths)), key=lambda i: -lengths[i])):
+        fitting = [b for b in range(len(bins)) if room[b] >= lengths[piece]]
+        best = min(fitting, key=lambda b: (room[b], -used[b]), default=None)
+        if best is None:
+            best = len(bins)
+            bins.append([])
+            room.append(size)
+            used.append(turn)
+        bins[best].append(piece)
+        room[best] -= lengths[piece]
+        used[best] = turn
+    return bins
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(8, 33))
-def test_every_target_occurs_exactly_once_in_an_epoch(lengths: list[int], length: int) -> None:
+@given(st.lists(st.integers(2, 300), max_size=60), st.sampled_from([8, 63, 64, 65, 200]))
+def test_bins_are_those_of_best_fit_decreasing(lengths: list[int], size: int) -> None:
+    lengths = [min(length, size) for length in lengths]
+    documents = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    bins = fill(documents, sequence_length=size)
+    starts = {int(start): i for i, start in enumerate(documents[:-1])}
+    made = [[starts[int(s)] for s in bins.starts[a:b]] for a, b in zip(bins.first, bins.first[1:], strict=False)]
+    assert made == slow_best_fit(lengths, size)
+
+
+def test_real_lengths_leave_little_padding() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.minimum(np.exp(rng.normal(6.5, 1.0, 5000)).astype(int) + 2, 30_000)  # median 665 tokens
+    documents = np.concatenate([[0], np.cumsum(lengths)])
+    bins = fill(documents, sequence_length=4096)
+    assert 1 - bins.lengths.sum() / (len(bins) * 4096) < 0.001
+    whole = lengths[lengths <= 4096]
+    assert np.isin(np.unique(whole), np.unique(bins.lengths)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(8, 33),
+    st.sampled_from([StreamBlocks, WholeDocuments]),
+)  # fmt: skip
+def test_every_target_occurs_exactly_once_in_an_epoch(lengths: list[int], length: int, kind: type) -> None:
     source = make_source("a", lengths)
     targets: Counter[int] = Counter()
-    for block in range(source.blocks(length)):
-        cut = cut_block(source, block, sequence_length=length, pad=END)
+    blocks = kind(source, sequence_length=length, pad=END)
+    for block in range(len(blocks)):
+        cut = blocks.sequence(block)
         targets.update(cut.labels[cut.labels != -100].tolist())
         same_document = np.diff(cut.document_ids) == 0
         assert (np.diff(cut.position_ids)[same_document] == 1).all()
@@ -135,7 +200,7 @@ def test_no_block_comes_twice_in_an_epoch_even_over_stage_borders() -> None:
             seen[name].append(block)
         start = order.cursor_after(count)
     for name, blocks in seen.items():
-        size = store.sources[0 if name == "news" else 1].blocks(8)
+        size = make_order(store).blocks[name]
         assert start[name] == len(blocks)
         epochs = [blocks[i : i + size] for i in range(0, len(blocks), size)]
         assert len(epochs) > 1

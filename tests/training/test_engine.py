@@ -14,12 +14,12 @@ from redwhale.core.recipe.stages import Train
 from redwhale.training import launch, partition
 from redwhale.training.batch import Batch, Batcher
 from redwhale.training.checkpoint import StageState, load_masters, open_stored, save
-from redwhale.training.data import Sequence
 from redwhale.training.deepspeed_engine import render_config
 from redwhale.training.engine import Engine, make_engine
 from redwhale.training.guard import MovementGuard, fingerprint
 from redwhale.training.model import Prepared, prepare
 from redwhale.training.partition import TrainedTensor
+from redwhale.training.sequences import Sequence
 from tests.training import stages
 
 PEAK_RATE = 1e-3

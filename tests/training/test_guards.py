@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Spikes
-from redwhale.training import guard
+from redwhale.training import guard, setup
+from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import PlainEngine
 from redwhale.training.held_out import HeldOut
+from redwhale.training.launch import World
 from redwhale.training.layout import CHECKPOINTS_NAME
 from tests import pico
 from tests.training import stages
@@ -180,3 +183,39 @@ def test_rows_say_how_fast_and_of_what(tmp_path: Path, starts: Callable[..., Pat
         (step, language) for step in (0, 5) for language in ("ko", "en")
     ]  # fmt: skip
     assert samples[0]["prompt"] == samples[2]["prompt"] and len(samples[0]["prompt"]) <= 40
+
+
+def test_the_first_batch_can_be_read(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"), micro_batch=2)
+    run(recipe)
+    text = (recipe.stage_folder(0) / "first-batch.txt").read_text()
+    assert text.count("=== sequence") == 2 and "--- document 1, " in text
+    assert text.splitlines()[0].split(", ")[1].split(":")[0] in ("news", "docs")
+    shown = "".join(line for line in text.splitlines() if line[:3] not in ("===", "---"))
+    known = "".join(pico.korean_documents(120) + pico.english_lines()).replace(" ", "")
+    assert len(shown) > 40 and shown.replace(" ", "")[5:25] in known
+
+
+def test_a_source_read_too_often_is_refused_or_warned_of(
+    tmp_path: Path, starts: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = starts(tmp_path)
+    long = stage(layers="odd", tokens=60_000) | {"mixture": {"docs": 1.0}}
+    with pytest.raises(RedwhaleError, match=r"stage one ends with docs read \d+\.\d times, more than `most_epochs` 1"):
+        run(write_recipe(root, long, most_epochs=1.0))
+    data = TokenStore.open(root / "run" / "tokens")
+    blocks = DataOrder(data, mixture={"docs": 1}, sequence_length=32, seed=5, packing="best-fit").blocks["docs"]
+    short = stage(layers="odd", tokens=blocks * 32 * 5) | {"mixture": {"docs": 1.0}}
+    recipe = write_recipe(root, short)
+    console = Console()
+    setup.open_data(recipe, 0, world=World(0, 1, torch.device("cpu")), console=console)
+    assert "stage one ends with docs read 5." in capsys.readouterr().err
+
+
+def test_a_stage_may_begin_its_sources_anew(tmp_path: Path, starts: Callable[..., Path]) -> None:
+    root = starts(tmp_path)
+    stages_ = [stage(layers="odd"), stage("two", layers="even"), stage("three", layers="even") | {"data": "restart"}]
+    recipe = write_recipe(root, *stages_)
+    cursors = [run(recipe, index).counts["cursor"] for index in range(3)]
+    assert cursors[2] == cursors[0]
+    assert sum(cursors[1].values()) == 2 * sum(cursors[0].values())

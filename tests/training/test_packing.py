@@ -232,9 +232,10 @@ def test_permuting_conserves_every_document(tmp_path_factory, files: list[list[i
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=1, max_size=12),
     length=st.integers(8, 40),
+    kind=st.sampled_from(["best-fit", "concatenate"]),
 )
 def test_any_text_is_packed_and_addressed_without_loss(
-    tmp_path_factory, spm_base, texts: list[str], length: int
+    tmp_path_factory, spm_base, texts: list[str], length: int, kind: str
 ) -> None:
     recipe = make_recipe(tmp_path_factory.mktemp("any"), {"news": [texts]}, spm_base)
     run(recipe)
@@ -243,9 +244,9 @@ def test_any_text_is_packed_and_addressed_without_loss(
     tokenizer.encode_special_tokens = True
     expected = [[1, *tokenizer.encode(text, add_special_tokens=False).ids, 2] for text in texts]
     assert sorted(documents_of(store, "news")) == sorted(expected)
-    order = DataOrder(store, mixture={}, sequence_length=length, seed=1)
+    order = DataOrder(store, mixture={}, sequence_length=length, seed=1, packing=kind)
     targets: Counter[int] = Counter()
-    for index in range(store.sources[0].blocks(length)):
+    for index in range(order.blocks["news"]):
         labels = order.sequence(index).labels
         targets.update(labels[labels != -100].tolist())
     assert targets == Counter(token for document in expected for token in document[1:])

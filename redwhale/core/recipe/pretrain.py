@@ -92,6 +92,11 @@ class Pretrain(Section):
     """Sequences per device and forward pass; gradients are summed up to `batch_tokens`."""
     mixture: dict[str, float] = Field(default={})
     """Share of each source by tokens; empty: in proportion to their size."""
+    packing: Literal["best-fit", "concatenate"] = "best-fit"
+    """`best-fit`: documents stand whole in a sequence where they fit, longer ones are cut, ends of sequences may be
+    padding; `concatenate`: one stream, cut wherever a sequence ends, without padding."""
+    most_epochs: float | None = Field(default=None, gt=0)
+    """Most times that a stage may have gone through a source, earlier stages counted; unset: a warning above 4."""
     documents_attend: Literal["own", "all"] = "own"
     """`own`: a token sees only its own document in a packed sequence; `all`: the whole sequence before it."""
     precision: Literal["fp32", "bf16"] = "bf16"

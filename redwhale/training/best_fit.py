@@ -1,0 +1,96 @@
+"""Put documents into sequences whole: best-fit decreasing, so that few positions stay empty and none is cut in two
+that would fit (Ding et al., arXiv 2404.10830).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[Any]
+_GROUP = 64
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Which pieces of a stream stand in which sequence, all int64.
+
+    Piece ``i`` is ``lengths[i]`` tokens from ``starts[i]`` on; sequence ``b`` holds the pieces from
+    ``first[b]`` to ``first[b + 1]``.
+    """
+
+    starts: Array
+    lengths: Array
+    first: Array
+
+    def __len__(self) -> int:
+        return len(self.first) - 1
+
+
+def fill(documents: Array, *, sequence_length: int) -> Bins:
+    """Return the sequences for documents that begin at ``documents[:-1]`` and end where the next begins.
+
+    A document longer than a sequence is cut into whole sequences and a rest. A rest of one token, which predicts
+    nothing, is left out. The longest pieces go first, each where the least room is left that holds it; pieces of
+    one length keep their order.
+    """
+    starts, lengths = _pieces(np.asarray(documents, dtype=np.int64), sequence_length)
+    order = np.argsort(-lengths, kind="stable")
+    bins, count = _place(lengths[order], sequence_length)
+    by_bin = np.argsort(bins, kind="stable")
+    first = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.bincount(bins, minlength=count), out=first[1:])
+    placed = order[by_bin]
+    return Bins(starts[placed], lengths[placed], first)
+
+
+def _pieces(documents: Array, sequence_length: int) -> tuple[Array, Array]:
+    """Return starts and lengths of the pieces that documents are cut into."""
+    sizes = np.diff(documents)
+    cuts = np.maximum(-(-sizes // sequence_length), 1)
+    owner = np.repeat(np.arange(len(sizes)), cuts)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(cuts) - cuts, cuts)
+    starts = documents[:-1][owner] + within * sequence_length
+    lengths = np.minimum(documents[1:][owner] - starts, sequence_length)
+    kept = lengths > 1
+    return starts[kept], lengths[kept]
+
+
+@njit(cache=True)
+def _place(lengths: Array, sequence_length: int) -> tuple[Array, int]:
+    """Return each piece's bin, for lengths that fall; bins of equal room are filled last opened first.
+
+    ``top[room]`` is the last bin with so much room, ``below`` the one under it, ``open_bins`` how many a group of
+    64 neighbouring rooms has, so that a search skips what is empty.
+    """
+    groups = sequence_length // _GROUP + 1
+    top = np.full(sequence_length + 1, -1, dtype=np.int64)
+    open_bins = np.zeros(groups, dtype=np.int64)
+    below = np.empty(len(lengths), dtype=np.int64)
+    bins = np.empty(len(lengths), dtype=np.int64)
+    count = 0
+    for piece in range(len(lengths)):
+        length = lengths[piece]
+        room = length
+        while room <= sequence_length and top[room] < 0:
+            if room % _GROUP == 0 and open_bins[room // _GROUP] == 0:
+                room += _GROUP
+            else:
+                room += 1
+        if room <= sequence_length:
+            chosen = top[room]
+            top[room] = below[chosen]
+            open_bins[room // _GROUP] -= 1
+        else:
+            chosen, room = count, sequence_length
+            count += 1
+        bins[piece] = chosen
+        left = room - length
+        below[chosen] = top[left]
+        top[left] = chosen
+        open_bins[left // _GROUP] += 1
+    return bins, count
