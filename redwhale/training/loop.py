@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from redwhale.core.console import Console
+from redwhale.core.console import Console, Progress
 from redwhale.core.errors import INTERRUPTED, TERMINATED, RedwhaleError
 from redwhale.core.publish import fault
 from redwhale.core.recipe.pretrain import Pretrain
@@ -59,46 +59,27 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
     Raises exit code 143 after SIGTERM, 130 after SIGINT, with a checkpoint saved; 1 where tensors do not move as
     they should or numbers stop being finite; 3 where English is forgotten and the gate stops.
     """
-    course, engine = run.course, run.engine
+    course = run.course
     movement = None
     if state.updates < guard.UPDATES_BEFORE_CHECK:
-        movement = guard.MovementGuard(engine, trained=run.trained, frozen=run.frozen)
+        movement = guard.MovementGuard(run.engine, trained=run.trained, frozen=run.frozen)
     if run.world.leads and state.step == 0:
         measuring.write_first_batch(run)
-    measuring.measure(run, state, meter)
+    with meter.timing("measuring"):
+        measuring.measure(run, state, meter)
     _stop_at_gate(run, state)
     left = (course.steps - state.step) * course.step_tokens
     with stop_signals() as stopping, run.console.progress(run.name, left, "tokens") as progress:
         meter.restart_clock()
-        for step in range(state.step, course.steps):
-            torch.manual_seed(_step_seed(run, step))
-            share = course.share_of_peak(step)
-            batches = run.batcher.step(step)
-            (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
-            loss_sum, spike = _gradient(run, batches, state, valid_tokens=valid)
-            loss, *stop = run.world.total(loss_sum / max(valid, 1), *_wishes(stopping()))
-            update = engine.step(share, finite=math.isfinite(loss) and not spike)
-            _count(run, state, update, loss=loss, share=share, valid_tokens=int(valid))
-            meter.step(_row(run, state, update, loss=loss, share=share), tokens=course.step_tokens, progress=progress)
-            if not update.applied:
-                reason = f"the loss {loss:.4g} is a spike" if spike else "loss or gradient is not finite"
-                run.console.warn(f"{run.name}: update {state.step} was skipped: {reason}")
-            guard.refuse_skips(state.skipped_in_row, step=state.step, update=update, loss=loss)
+        while state.step < course.steps:
+            share = course.share_of_peak(state.step)
+            update, stop = _step(run, state, meter, share=share, stopping=stopping, progress=progress)
             if movement and update.applied:
                 movement.moved_by(share)
             if movement and state.updates >= guard.UPDATES_BEFORE_CHECK:
                 movement.check()
                 movement = None
-            if state.step == course.steps or course.passes(run.settings.measure.every, step=state.step):
-                measuring.measure(run, state, meter)
-                if state.step < course.steps:  # the end of a stage is judged with its manifest
-                    _stop_at_gate(run, state)
-            if (
-                state.step == course.steps
-                or any(stop)
-                or course.passes(run.settings.checkpoints.every, step=state.step)
-            ):
-                _save(run, state)
+            _measure_and_save(run, state, meter, stop=any(stop))
             if any(stop) and state.step < course.steps:
                 raise _interrupted(run, state, stop)
             meter.restart_clock()
@@ -108,6 +89,40 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
             raise _interrupted(run, state, stop)
     if movement:
         movement.check_frozen()
+
+
+def _step(
+    run: StageRun, state: StageState, meter: Meter, *, share: float, stopping: Callable[[], int], progress: Progress
+) -> tuple[guard.Update, list[float]]:  # fmt: skip
+    """Do one step at a share of the peak rates; return its update, and what signals any process has had."""
+    torch.manual_seed(_step_seed(run, state.step))
+    with meter.timing("data"):
+        batches = run.batcher.step(state.step)
+    (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
+    loss_sum, spike = _gradient(run, batches, state, valid_tokens=valid)
+    loss, *stop = run.world.total(loss_sum / max(valid, 1), *_wishes(stopping()))
+    update = run.engine.step(share, finite=math.isfinite(loss) and not spike)
+    _count(run, state, update, loss=loss, share=share, valid_tokens=int(valid))
+    row = _row(run, state, update, loss=loss, share=share)
+    meter.step(row, tokens=run.course.step_tokens, progress=progress)
+    if not update.applied:
+        reason = f"the loss {loss:.4g} is a spike" if spike else "loss or gradient is not finite"
+        run.console.warn(f"{run.name}: update {state.step} was skipped: {reason}")
+    guard.refuse_skips(state.skipped_in_row, step=state.step, update=update, loss=loss)
+    return update, stop
+
+
+def _measure_and_save(run: StageRun, state: StageState, meter: Meter, *, stop: bool) -> None:
+    """Do what is due after a step: measure, judge, keep a checkpoint."""
+    ends = state.step == run.course.steps
+    if ends or run.course.passes(run.settings.measure.every, step=state.step):
+        with meter.timing("measuring"):
+            measuring.measure(run, state, meter)
+        if not ends:  # the end of a stage is judged with its manifest
+            _stop_at_gate(run, state)
+    if ends or stop or run.course.passes(run.settings.checkpoints.every, step=state.step):
+        with meter.timing("checkpoints"):
+            _save(run, state)
 
 
 def _step_seed(run: StageRun, step: int) -> int:

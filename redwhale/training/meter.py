@@ -7,6 +7,7 @@ import json
 import math
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +56,24 @@ class Meter:
         self._device = device
         self._work, self._devices, self._peak_flops = work, devices, peak_flops
         self._seconds, self._tokens = 0.0, 0
-        self._last = time.perf_counter()
+        self.seconds = {"data": 0.0, "checkpoints": 0.0, "measuring": 0.0}
+        self._last, self._data_before = time.perf_counter(), 0.0
         if self._path is not None:
             write_bytes(self._path, _rows_up_to(self._path, resumed_step))
+
+    @contextlib.contextmanager
+    def timing(self, part: str) -> Iterator[None]:
+        """Add the time taken to ``seconds``: ``data``, ``checkpoints`` or ``measuring``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] += time.perf_counter() - started
 
     def restart_clock(self) -> None:
         """Begin timing here: what came before (measuring, saving) is not part of the next step."""
         self._last = time.perf_counter()
+        self._data_before = self.seconds["data"]
 
     def step(self, row: dict[str, Any], *, tokens: int, progress: Progress) -> None:
         """Add a finished step to the log and the progress line."""
@@ -72,7 +84,8 @@ class Meter:
         peak = peak_memory_bytes(self._device)
         used = self.utilisation(tokens / seconds)
         self.write(row | used | {
-            "seconds": round(seconds, 4), "tokens_per_second": round(tokens / seconds, 1), "peak_memory_bytes": peak,
+            "seconds": round(seconds, 4), "data_seconds": round(self.seconds["data"] - self._data_before, 6),
+            "tokens_per_second": round(tokens / seconds, 1), "peak_memory_bytes": peak,
         })  # fmt: skip
         shares = " ".join(f"{name} {share:.0%}" for name, share in row.get("language_shares", {}).items())
         words = [

@@ -237,5 +237,6 @@ def _metrics(state: Any, watch: Any, world: World) -> dict[str, Any]:
         "loss": {"first": state.first_loss, "last": state.last_loss},
         "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
         "tokens_per_second": round(watch.tokens_per_second, 1), **watch.utilisation(watch.tokens_per_second),
+        "seconds": {part: round(seconds, 3) for part, seconds in watch.seconds.items()},
         "peak_memory_bytes": peak_memory_bytes(world.device), "base_english": state.base_english,
     }  # fmt: skip

@@ -54,7 +54,8 @@ def test_the_command_of_all_processes() -> None:
 
 
 def test_nodes_meet_where_the_cluster_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(RedwhaleError, match="2 nodes cannot meet: MASTER_ADDR names no host") as caught:
         torchrun.command(recipe_of(devices=8, nodes=2), 0)
     assert caught.value.exit_code == 2

@@ -95,13 +95,13 @@ def test_what_was_measured_is_not_measured_again(root: Path, tmp_path: Path, mon
 
 
 def test_each_method_is_trained_for_the_same_steps_and_nothing_is_left_behind(root: Path, tmp_path: Path) -> None:
-    settings = {"methods": METHODS[:2], "documents": 2, "steps": 2, "measure_every_steps": 1}
+    settings = {"methods": METHODS[:2], "documents": 2, "steps": 8, "measure_every_steps": 4}
     manifest = chain.compare_init(
         _recipe(root, tmp_path, train=True, compare=settings), console=QUIET, fresh=False, verify=False
     )
     for row in manifest.metrics["rows"]:
-        assert list(row["steps"]) == ["0", "1", "2"]
-        assert row["steps"]["2"]["ko"] < row["steps"]["0"]["ko"]
+        assert list(row["steps"]) == ["0", "4", "8"]
+        assert row["steps"]["8"]["ko"] < row["steps"]["0"]["ko"]
     assert not list((tmp_path / "init-comparison").glob("*+*"))  # the models that were trained
     assert (tmp_path / "tokens" / "manifest.json").is_file()  # packed once, for all
 
