@@ -32,7 +32,8 @@ class StageRun:
     """All that the loop works with; ``command`` is what resumes it.
 
     ``languages`` gives their shares after a step, ``blocks`` names what a step reads; ids from ``base_ids`` on are
-    not the base's (None in stages that do not start from model 0).
+    not the base's (None in stages that do not start from model 0). ``parent_end``: bits per byte of each source at
+    the end of the stage before, where they were measured as here.
     """
 
     name: str
@@ -47,6 +48,8 @@ class StageRun:
     languages: Callable[[int], dict[str, float]]
     blocks: Callable[[int], list[str]]
     base_ids: int | None
+    parent_end: dict[str, float] | None
+    stored_dtype: torch.dtype
     settings: Pretrain
     seed: int
     world: World
@@ -67,6 +70,7 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
         measuring.write_first_batch(run)
     with meter.timing("measuring"):
         measuring.measure(run, state, meter)
+    measuring.check_start(run, state)
     _stop_at_gate(run, state)
     left = (course.steps - state.step) * course.step_tokens
     with stop_signals() as stopping, run.console.progress(run.name, left, "tokens") as progress:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redwhale.core.errors import GATE, RedwhaleError
+import torch
+
+from redwhale.core.errors import FAILED, GATE, RedwhaleError
 from redwhale.core.publish import write_bytes
 from redwhale.training import guard
 from redwhale.training.checkpoint import StageState
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 SAMPLES_NAME = "samples.jsonl"
 FIRST_BATCH_NAME = "first-batch.txt"
+EXACT_GAP, ROUNDING_GAP = 1e-5, 1e-2
 
 
 def measure(run: StageRun, state: StageState, meter: Meter) -> None:
@@ -40,6 +43,26 @@ def _write_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None
     with path.open("a", encoding="utf-8") as file:
         for sample in samples:
             file.write(json.dumps({"step": step} | sample, ensure_ascii=False) + "\n")
+
+
+def check_start(run: StageRun, state: StageState) -> None:
+    """Check that a stage begins at the bits per byte at which the one before ended, as far as both were measured alike.
+
+    Raises exit code 1 where everything is float32; a gap beyond what rounding to bf16 explains is a warning.
+    """
+    if run.parent_end is None or state.step:
+        return
+    begun = state.measured["0"]["bits_per_byte"]["source"]
+    gaps = {name: abs(value - begun[name]) for name, value in run.parent_end.items() if name in begun}
+    name = max(gaps, key=lambda source: gaps[source], default="")
+    exact = run.settings.precision == "fp32" and run.stored_dtype == torch.float32
+    if not gaps or gaps[name] <= (EXACT_GAP if exact else ROUNDING_GAP):
+        return
+    ended = run.parent_end[name]
+    what = f"the stage before ended at {ended:.6f} bits per byte of {name}, this one begins at {begun[name]:.6f}"
+    if exact:
+        raise RedwhaleError(what, where=run.name, fix="make the stage before again with --fresh", exit_code=FAILED)
+    run.console.warn(f"{run.name}: {what}")
 
 
 def write_first_batch(run: StageRun) -> None:

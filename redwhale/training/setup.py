@@ -223,6 +223,24 @@ def base_english(recipe: Recipe, index: int) -> float | None:
     return None if found is None else float(found)
 
 
+def measured_as(settings: Pretrain, *, world: World) -> dict[str, Any]:
+    """Return what bits per byte depend on besides the model, for the next stage to compare with."""
+    return settings.measure.model_dump(include={"documents", "document_bytes"}) | {
+        "context_tokens": settings.sequence_length, "device": world.device.type,
+    }  # fmt: skip
+
+
+def parent_end(recipe: Recipe, index: int, *, world: World) -> dict[str, float] | None:
+    """Return bits per byte by source at the end of the stage before, None where they were not measured as here."""
+    if index == 0:
+        return None
+    metrics = artifact.read_manifest(recipe.stage_folder(index - 1)).metrics
+    if metrics.get("measured_as") != measured_as(recipe.need("pretrain"), world=world):
+        return None
+    found: dict[str, float] = metrics["end"]["bits_per_byte"]["source"]
+    return found
+
+
 def open_held_out(recipe: Recipe, index: int, *, world: World, after: After | None) -> HeldOut:
     """Read the held-out texts that the stage is measured on."""
     settings: Pretrain = recipe.need("pretrain")
@@ -244,6 +262,7 @@ def stage_run(
         course=data.course, batcher=data.batcher, engine=engine, trained=trained, languages=data.language_shares,
         frozen=[name for name, _ in prepared.model.named_parameters() if name not in names], held_out=held_out,
         blocks=data.blocks, base_ids=None if index else prepared.module.layout.first_new_row, settings=settings,
+        parent_end=parent_end(recipe, index, world=world), stored_dtype=prepared.stored_dtype,
         seed=recipe.seed + index, world=world, console=console,
     )  # fmt: skip
 

@@ -224,7 +224,8 @@ def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, 
     return Built(
         outputs=files, counts=setup.counts(data, state, trained),
         metrics=_metrics(state, watch, world) | facts | {
-            "export_logit_gap": gap, "planned_peak_bytes": planned.memory.peak,
+            "measured_as": setup.measured_as(settings, world=world), "export_logit_gap": gap,
+            "planned_peak_bytes": planned.memory.peak,
         },
     )  # fmt: skip
 

@@ -168,7 +168,7 @@ def test_what_trains_moves_and_what_is_frozen_does_not(untied: Path, part: str, 
         assert any(name.endswith("embed_tokens.old") for name in frozen)
 
 
-@pytest.mark.parametrize("engine", ["zero-1", "zero-2", "zero-3", "zero-2-offload"])
+@pytest.mark.parametrize("engine", ["zero-1", "zero-2", "zero-3", "zero-2-offload", "zero-3-offload"])
 def test_zero_makes_the_updates_of_the_plain_engine(model: Path, engine: str) -> None:
     plain, zero = (make(model, ALL, engine=name) for name in ("plain", engine))
     for number in range(3):
@@ -180,7 +180,7 @@ def test_zero_makes_the_updates_of_the_plain_engine(model: Path, engine: str) ->
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3", "zero-2-offload"])
+@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3", "zero-2-offload", "zero-3-offload"])
 def test_an_update_that_is_not_finite_is_skipped_and_the_next_one_made(
     untied: Path, engine: str, precision: str
 ) -> None:
