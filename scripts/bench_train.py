@@ -106,7 +106,8 @@ def make_base(data: Path, folder: Path, *, layers: int, width: int, tokens: int)
     folder.mkdir(parents=True, exist_ok=True)
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines), model_prefix=str(folder / "tokenizer"), vocab_size=tokens, model_type="bpe",
-        byte_fallback=True, hard_vocab_limit=False, minloglevel=2, num_threads=THREADS,
+        byte_fallback=True, hard_vocab_limit=False, normalization_rule_name="identity",
+        remove_extra_whitespaces=False, minloglevel=2, num_threads=THREADS,
     )  # fmt: skip
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True})
@@ -221,8 +222,9 @@ def report(shape: str, found: dict[str, list[dict[str, float]]]) -> None:
                 "extra_memory_over_trainer": round(numbers["extra_mib"] / trainer["extra_mib"], 3),
             }
         if "tflop_per_token" in numbers:
-            more["ceiling"] = round(full["tflop_per_token"] / numbers.pop("tflop_per_token"), 3)
-        shown = {key: round(value, 4 if "share" in key else 1) for key, value in numbers.items()}
+            more["ceiling"] = round(full["tflop_per_token"] / numbers["tflop_per_token"], 3)
+        places = {"data_share": 5, "tflop_per_token": 8}
+        shown = {key: round(value, places.get(key, 1)) for key, value in numbers.items()}
         print(json.dumps({"shape": shape, "row": row} | shown | more | {
             "slowest": round(min(speeds), 1), "fastest": round(max(speeds), 1),
         }), flush=True)  # fmt: skip
