@@ -18,7 +18,7 @@ from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.training import attention, checkpoint, export
+from redwhale.training import attention, checkpoint, export, parent
 from redwhale.training.batch import Batcher
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import Engine, compute_dtype
@@ -217,30 +217,6 @@ def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, A
     }
 
 
-def base_english(recipe: Recipe, index: int) -> float | None:
-    """Return the base's bits per byte of English as the first stage measured it; None in the first stage."""
-    found = artifact.read_manifest(recipe.stage_folder(index - 1)).metrics.get("base_english") if index else None
-    return None if found is None else float(found)
-
-
-def measured_as(settings: Pretrain, *, world: World) -> dict[str, Any]:
-    """Return what bits per byte depend on besides the model, for the next stage to compare with."""
-    return settings.measure.model_dump(include={"documents", "document_bytes"}) | {
-        "context_tokens": settings.sequence_length, "device": world.device.type,
-    }  # fmt: skip
-
-
-def parent_end(recipe: Recipe, index: int, *, world: World) -> dict[str, float] | None:
-    """Return bits per byte by source at the end of the stage before, None where they were not measured as here."""
-    if index == 0:
-        return None
-    metrics = artifact.read_manifest(recipe.stage_folder(index - 1)).metrics
-    if metrics.get("measured_as") != measured_as(recipe.need("pretrain"), world=world):
-        return None
-    found: dict[str, float] = metrics["end"]["bits_per_byte"]["source"]
-    return found
-
-
 def open_held_out(recipe: Recipe, index: int, *, world: World, after: After | None) -> HeldOut:
     """Read the held-out texts that the stage is measured on."""
     settings: Pretrain = recipe.need("pretrain")
@@ -262,7 +238,7 @@ def stage_run(
         course=data.course, batcher=data.batcher, engine=engine, trained=trained, languages=data.language_shares,
         frozen=[name for name, _ in prepared.model.named_parameters() if name not in names], held_out=held_out,
         blocks=data.blocks, base_ids=None if index else prepared.module.layout.first_new_row, settings=settings,
-        parent_end=parent_end(recipe, index, world=world), stored_dtype=prepared.stored_dtype,
+        parent_end=parent.parent_end(recipe, index, world=world), stored_dtype=prepared.stored_dtype,
         seed=recipe.seed + index, world=world, console=console,
     )  # fmt: skip
 
@@ -281,6 +257,18 @@ def probe_logits(engine: Engine, prepared: Prepared, *, world: World) -> Tensor:
     """Return the trained model's logits ``(1, 32, V)`` on the export's probe, float32 on the CPU."""
     ids = export.probe_ids(prepared.module.layout.vocabulary).to(world.device)
     return engine.predict(ids, torch.ones_like(ids), use_cache=False).logits.float().cpu()
+
+
+def export_model(
+    recipe: Recipe, index: int, masters: dict[str, Tensor], *, logits: Tensor
+) -> tuple[list[Path], float]:  # fmt: skip
+    """Write the stage's model and prove it; return its files, and the gap of logits to the trained model."""
+    settings: Pretrain = recipe.need("pretrain")
+    parent_folder, folder = recipe.model_folder(index - 1), recipe.stage_folder(index) / export.MODEL_NAME
+    rebuilt = export.rebuild(parent_folder, settings.stages[index].train, masters)
+    files = export.write(folder, parent=parent_folder, rebuilt=rebuilt)
+    trained_in = compute_dtype(settings.precision)
+    return files, export.verify(folder, rebuilt=rebuilt, trained_logits=logits, trained_in=trained_in)
 
 
 def counts(data: StageData, state: checkpoint.StageState, trained: Sequence[TrainedTensor]) -> dict[str, Any]:

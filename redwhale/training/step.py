@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from redwhale.training.launch import World
 
 STEP = "pretrain"
-ALGORITHM = 1
+ALGORITHM = 2
 TRAIN, UNCHANGED, FAILURE = "train", "unchanged", "failure"
 SHARED_FIELDS = (
     "sequence_length", "batch_tokens", "packing", "documents_attend", "precision", "weight_decay", "betas", "clip_norm",
@@ -94,7 +94,7 @@ def run(
     def build() -> Built:
         joined = world or _join(recipe)
         begun.append(joined.share(TRAIN))
-        return train_stage(recipe, index, world=joined, console=console, after=after)
+        return _train(recipe, index, world=joined, console=console, after=after)
 
     try:
         packed = artifact.is_finished(recipe.tokens_folder)  # then this refuses what another corpus or seed made
@@ -136,11 +136,18 @@ def _join(recipe: Recipe) -> World:
 def _follow(recipe: Recipe, index: int, *, world: World, after: After | None) -> Manifest:
     """Do what a process other than 0 does: train where process 0 says so, and wait for the artifact."""
     if (word := world.share(None)) == TRAIN:
-        train_stage(recipe, index, world=world, console=Console(quiet=True, json_output=True), after=after)
+        _train(recipe, index, world=world, console=Console(quiet=True, json_output=True), after=after)
         word = world.share(None)
     if word == FAILURE:
         raise RedwhaleError("process 0 failed; its message says why", exit_code=FAILED)
     return artifact.read_manifest(recipe.stage_folder(index))
+
+
+def _train(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
+    from redwhale.training import stage
+
+    command = plan(recipe, index).command
+    return stage.train_stage(recipe, index, command=command, world=world, console=console, after=after)
 
 
 def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
@@ -163,81 +170,3 @@ def check_parent(recipe: Recipe, index: int, *, verify: bool) -> None:
                 fix=f"put `{key}` back, set the stage's `data: restart`, or make the stages again with --fresh",
             exit_code=USAGE,
             )  # fmt: skip
-
-
-def train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
-    """Train one stage in its folder, from its newest checkpoint where there is one."""
-    from redwhale.training import setup
-    from redwhale.training.estimate.shortage import explain_shortage
-
-    with setup.deterministic(world.device), explain_shortage(recipe, index, device=world.device):
-        return _train_stage(recipe, index, world=world, console=console, after=after)
-
-
-def _train_stage(recipe: Recipe, index: int, *, world: World, console: Console, after: After | None) -> Built:
-    from redwhale.training import checkpoint, engine, export, loop, meter, partition, setup
-
-    meter.forget_peak(world.device)
-    settings: Pretrain = recipe.need("pretrain")
-    stage, folder = settings.stages[index], recipe.stage_folder(index)
-    parent = recipe.model_folder(index - 1)
-    data = setup.open_data(recipe, index, world=world, console=console)
-    prepared = setup.prepare_model(recipe, index, console=console)
-    trained = partition.select(prepared, stage)
-    table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)
-    partition.show(table, name=stage.name, console=console)
-    planned = setup.plan_loaded(settings, index, prepared, trained, table=table, world=world)
-    stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
-    if stored:
-        checkpoint.load_masters(trained, stored.tensors)
-    runner = engine.make_engine(
-        prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
-    )
-    state = checkpoint.StageState(base_english=setup.base_english(recipe, index))
-    if stored:
-        runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
-        state = stored.state
-    facts = setup.describe(runner, settings, world=world)
-    console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-    watch = meter.Meter(
-        folder if world.leads else None, resumed_step=state.step, device=world.device, work=planned.work,
-        devices=world.size, peak_flops=planned.card.bf16_flops if planned.card else 0.0,
-    )  # fmt: skip
-    held_out = setup.open_held_out(recipe, index, world=world, after=after)
-    loop.train(
-        setup.stage_run(
-            recipe, index, data=data, engine=runner, trained=trained, held_out=held_out, world=world,
-            prepared=prepared, console=console, command=plan(recipe, index).command,
-        ), state, watch,
-    )  # fmt: skip
-    masters = setup.gather_masters(runner, trained, world=world)
-    logits = setup.probe_logits(runner, prepared, world=world)
-    runner.close()
-    if not world.leads:
-        return Built(outputs=[])
-    rebuilt = export.rebuild(parent, stage.train, masters)
-    files = export.write(folder / export.MODEL_NAME, parent=parent, rebuilt=rebuilt)
-    gap = export.verify(
-        folder / export.MODEL_NAME, rebuilt=rebuilt, trained_logits=logits,
-        trained_in=engine.compute_dtype(settings.precision),
-    )  # fmt: skip
-    return Built(
-        outputs=files, counts=setup.counts(data, state, trained),
-        metrics=_metrics(state, watch, world) | facts | {
-            "measured_as": setup.measured_as(settings, world=world), "export_logit_gap": gap,
-            "planned_peak_bytes": planned.memory.peak,
-        },
-    )  # fmt: skip
-
-
-def _metrics(state: Any, watch: Any, world: World) -> dict[str, Any]:
-    from redwhale.training.meter import peak_memory_bytes
-
-    measured = sorted(state.measured.items(), key=lambda item: int(item[0]))
-    return {
-        "loss": {"first": state.first_loss, "last": state.last_loss},
-        "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
-        "tokens_per_second": round(watch.tokens_per_second, 1), **watch.utilisation(watch.tokens_per_second),
-        "seconds": {part: round(seconds, 3) for part, seconds in watch.seconds.items()},
-        "peak_memory_bytes": peak_memory_bytes(world.device), "base_english": state.base_english,
-    }  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Spikes
-from redwhale.training import guard, setup
+from redwhale.training import guard, parent, setup
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import PlainEngine
 from redwhale.training.held_out import HeldOut
@@ -227,13 +227,13 @@ def test_a_stage_that_does_not_begin_where_the_one_before_ended_is_refused(
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"), stage("two", layers="even"))
     end = run(recipe).metrics["end"]["bits_per_byte"]["source"]
     with monkeypatch.context() as other:
-        other.setattr(setup, "parent_end", lambda *of, world: end | {"news": end["news"] + 2e-5})
+        other.setattr(parent, "parent_end", lambda *of, world: end | {"news": end["news"] + 2e-5})
         with pytest.raises(RedwhaleError, match=r"the stage before ended at .* bits per byte of news") as caught:
             run(recipe, 1)
     assert caught.value.exit_code == 1
     start = run(recipe, 1).metrics["start"]["bits_per_byte"]["source"]
     assert start == pytest.approx(end, abs=1e-5)
     here = World(0, 1, torch.device("cpu"))
-    assert setup.parent_end(recipe, 1, world=here) == end
+    assert parent.parent_end(recipe, 1, world=here) == end
     elsewhere = write_recipe(recipe.file.parent, stage(layers="odd"), stage("two", layers="even"), measure={})
-    assert setup.parent_end(elsewhere, 1, world=here) is None  # more documents: not to be compared
+    assert parent.parent_end(elsewhere, 1, world=here) is None  # more documents: not to be compared

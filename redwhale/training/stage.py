@@ -1,0 +1,89 @@
+"""Train one stage in this process, from the parent's weights to a Hugging Face folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redwhale.core.console import Console
+from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import Built
+from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup
+from redwhale.training.checkpoint import StageState
+from redwhale.training.estimate.plan import StagePlan
+from redwhale.training.estimate.shortage import explain_shortage
+from redwhale.training.held_out import After
+from redwhale.training.launch import World
+from redwhale.training.meter import Meter
+
+
+def train_stage(
+    recipe: Recipe, index: int, *, command: str, world: World, console: Console, after: After | None
+) -> Built:  # fmt: skip
+    """Train stage ``index`` (from 0) in its folder, from its newest checkpoint where there is one.
+
+    ``command`` is what resumes it. Raises exit code 4 where memory runs out.
+    """
+    with setup.deterministic(world.device), explain_shortage(recipe, index, device=world.device):
+        return _train_stage(recipe, index, command=command, world=world, console=console, after=after)
+
+
+def _train_stage(
+    recipe: Recipe, index: int, *, command: str, world: World, console: Console, after: After | None
+) -> Built:  # fmt: skip
+    meter.forget_peak(world.device)
+    settings: Pretrain = recipe.need("pretrain")
+    stage, folder = settings.stages[index], recipe.stage_folder(index)
+    data = setup.open_data(recipe, index, world=world, console=console)
+    prepared = setup.prepare_model(recipe, index, console=console)
+    trained = partition.select(prepared, stage)
+    table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)
+    partition.show(table, name=stage.name, console=console)
+    planned = setup.plan_loaded(settings, index, prepared, trained, table=table, world=world)
+    stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
+    if stored:
+        checkpoint.load_masters(trained, stored.tensors)
+    runner = engine.make_engine(
+        prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
+    )
+    state = StageState(base_english=parent.base_english(recipe, index))
+    if stored:
+        runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
+        state = stored.state
+    facts = setup.describe(runner, settings, world=world)
+    console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    watch = _watch(recipe, index, planned, state, world=world)
+    held_out = setup.open_held_out(recipe, index, world=world, after=after)
+    loop.train(
+        setup.stage_run(
+            recipe, index, data=data, engine=runner, trained=trained, held_out=held_out, world=world,
+            prepared=prepared, console=console, command=command,
+        ), state, watch,
+    )  # fmt: skip
+    masters = setup.gather_masters(runner, trained, world=world)
+    logits = setup.probe_logits(runner, prepared, world=world)
+    runner.close()
+    if not world.leads:
+        return Built(outputs=[])
+    files, gap = setup.export_model(recipe, index, masters, logits=logits)
+    facts |= {"planned_peak_bytes": planned.memory.peak, "export_logit_gap": gap}
+    facts |= {"measured_as": parent.measured_as(settings, world=world)}
+    return Built(files, counts=setup.counts(data, state, trained), metrics=_metrics(state, watch, world) | facts)
+
+
+def _watch(recipe: Recipe, index: int, planned: StagePlan, state: StageState, *, world: World) -> Meter:
+    return Meter(
+        recipe.stage_folder(index) if world.leads else None, resumed_step=state.step, device=world.device,
+        work=planned.work, devices=world.size, peak_flops=planned.card.bf16_flops if planned.card else 0.0,
+    )  # fmt: skip
+
+
+def _metrics(state: StageState, watch: Meter, world: World) -> dict[str, Any]:
+    measured = sorted(state.measured.items(), key=lambda item: int(item[0]))
+    return {
+        "loss": {"first": state.first_loss, "last": state.last_loss},
+        "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
+        "tokens_per_second": round(watch.tokens_per_second, 1), **watch.utilisation(watch.tokens_per_second),
+        "seconds": {part: round(seconds, 3) for part, seconds in watch.seconds.items()},
+        "peak_memory_bytes": meter.peak_memory_bytes(world.device), "base_english": state.base_english,
+    }  # fmt: skip
