@@ -36,7 +36,7 @@ def plan(
     card = cards.own_card() if gpu is None else cards.CARDS[gpu]
     stages = recipe.need("pretrain").stages
     wanted = [recipe.stage_index(stage)] if stage else list(range(len(stages)))
-    reader, devices = ShapeReader(recipe), recipe.machine.devices * recipe.machine.nodes
+    reader, devices = ShapeReader(recipe), recipe.machine.processes
     plans = [
         planning.plan_stage(
             recipe.need("pretrain"), index, shape=reader.read(index), devices=devices, card=card,

@@ -224,7 +224,7 @@ def _descriptions(
     for number, (name, encoder) in enumerate(encoders.items()):
         added = added_ids(first, encoder) if encoder in others else None
         described[name] = {
-            "library": encoder.library,
+            "library": encoder.package,
             "vocabulary": len(encoder.vocabulary),
             "new_pieces": use_of(added, everything.uses[number]) if added else None,
             "untouched": untouched.get(name),

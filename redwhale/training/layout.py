@@ -16,7 +16,7 @@ def process_count() -> int:
 
 def starts_processes(machine: Machine) -> bool:
     """Tell whether this process is to start those of training: the recipe asks for several and no launcher runs."""
-    return machine.devices * machine.nodes > 1 and process_count() == 1 and "TORCHELASTIC_RUN_ID" not in os.environ
+    return machine.processes > 1 and process_count() == 1 and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def rank() -> int:

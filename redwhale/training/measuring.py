@@ -40,9 +40,11 @@ def measure(run: StageRun, state: StageState, meter: Meter) -> None:
 
 
 def _write_samples(path: Path, step: int, samples: list[dict[str, str]]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        for sample in samples:
-            file.write(json.dumps({"step": step} | sample, ensure_ascii=False) + "\n")
+    """Write the samples of a step behind those of earlier ones; a run that was killed may have left later rows."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    kept = [line for line in lines if json.loads(line)["step"] < step]
+    made = [json.dumps({"step": step} | sample, ensure_ascii=False) for sample in samples]
+    write_bytes(path, "".join(f"{line}\n" for line in kept + made).encode())
 
 
 def check_start(run: StageRun, state: StageState) -> None:

@@ -14,7 +14,7 @@ import torch
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Spikes
-from redwhale.training import guard, parent, setup
+from redwhale.training import guard, measuring, parent, setup
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import PlainEngine
 from redwhale.training.held_out import HeldOut
@@ -237,3 +237,10 @@ def test_a_stage_that_does_not_begin_where_the_one_before_ended_is_refused(
     assert parent.parent_end(recipe, 1, world=here) == end
     elsewhere = write_recipe(recipe.file.parent, stage(layers="odd"), stage("two", layers="even"), measure={})
     assert parent.parent_end(elsewhere, 1, world=here) is None  # more documents: not to be compared
+
+
+def test_samples_of_a_step_stand_once_after_a_kill(tmp_path: Path) -> None:
+    path, sample = tmp_path / "samples.jsonl", [{"language": "ko", "prompt": "가", "continuation": "나"}]
+    for step in (0, 4, 8, 4):  # killed after step 8, resumed from a checkpoint before step 4
+        measuring._write_samples(path, step, sample)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 4]

@@ -32,6 +32,11 @@ class Machine(Section):
     """Nodes that train together; each runs the same command (`scripts/slurm`)."""
 
     @property
+    def processes(self) -> int:
+        """Return the processes that train together, over all nodes."""
+        return self.devices * self.nodes
+
+    @property
     def worker_count(self) -> int:
         """Return the processes to use, the cores this process may run on by default."""
         return self.workers or len(os.sched_getaffinity(0))

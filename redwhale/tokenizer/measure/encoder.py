@@ -29,11 +29,11 @@ class Encoder:
     """A tokenizer: ``encode`` gives the ids of all texts end to end, (n,) int64; ``spans`` cuts one text.
 
     ``vocabulary`` is token → id. ``parts`` tells of every id whether it spells no whole character, (ids,) bool.
-    ``unknown`` is the id of what cannot be spelt, where there is one. ``library`` is what encodes. ``byte_level`` says
+    ``unknown`` is the id of what cannot be spelt, where there is one. ``package`` is what encodes. ``byte_level`` says
     that the vocabulary is written in bytes' own alphabet.
     """
 
-    library: str
+    package: str
     vocabulary: dict[str, int]
     parts: np.ndarray
     unknown: int | None

@@ -38,7 +38,7 @@ def _shortage(recipe: Recipe, index: int, device: torch.device) -> RedwhaleError
     settings = recipe.need("pretrain")
     reader = ShapeReader(recipe)
     planned = plan_stage(
-        settings, index, shape=reader.read(index), devices=recipe.machine.devices * recipe.machine.nodes,
+        settings, index, shape=reader.read(index), devices=recipe.machine.processes,
         card=own_memory(device),
     )  # fmt: skip
     found = cures(recipe, index, _on_less(planned), reader)

@@ -21,10 +21,10 @@ def unigram(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_is_read_by_its_tokenizer_json_else_its_model(tmp_path: Path) -> None:
     folder = pico.make_spm_base(tmp_path / "base")
     assert tokenizer_file(folder) == folder / "tokenizer.json"
-    assert read_encoder(folder / "tokenizer.json").library == "tokenizers"
+    assert read_encoder(folder / "tokenizer.json").package == "tokenizers"
     (folder / "tokenizer.json").unlink()
     assert tokenizer_file(folder) == folder / "tokenizer.model"
-    assert read_encoder(tokenizer_file(folder)).library == "sentencepiece"
+    assert read_encoder(tokenizer_file(folder)).package == "sentencepiece"
 
 
 def test_special_tokens_in_a_text_stay_text(unigram: Path, tmp_path: Path) -> None:
