@@ -1,8 +1,9 @@
 """Checkpoints to resume from: one entry per named tensor, whatever the engine, ZeRO level or process count.
 
 A checkpoint is a folder ``step-000123`` of safetensors files with ``NAME:master``, ``NAME:exp_avg`` and
-``NAME:exp_avg_sq`` in float32 for every trained tensor, and ``state.json`` with the place in the stage and
-the digests of the files. Frozen weights are not in it: they are the parent artifact's.
+``NAME:exp_avg_sq`` in float32 for every trained tensor (of moments in 8 bits with the scales of their blocks),
+and ``state.json`` with the place in the stage and the digests of the files. Frozen weights are not in it: they
+are the parent artifact's.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from redwhale.core.artifact import hash_file
 from redwhale.core.console import Console
 from redwhale.core.errors import RESOURCES, RedwhaleError
 from redwhale.core.publish import atomic_folder
-from redwhale.training.engine import MOMENTS, Engine
+from redwhale.training.engine import Engine
 from redwhale.training.launch import World
+from redwhale.training.optimizer import MOMENTS, SCALES
 from redwhale.training.partition import TrainedTensor
 
 STATE_NAME = "state.json"
 SCHEMA = 1
 _FILE_BYTES = 2**30
 _SPARE = 1.02  # headers, and what others write meanwhile
+_ALWAYS = ("master", *MOMENTS)
 _STATE_BYTES = 12  # master and both moments in float32, per element
 
 
@@ -127,9 +130,11 @@ class Stored:
     files: Mapping[str, str]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read ``master``, ``exp_avg`` and ``exp_avg_sq`` of one trained tensor, float32 on the CPU."""
+        """Read ``master``, ``exp_avg``, ``exp_avg_sq`` and scales of one trained tensor, float32 on the CPU."""
         with safe_open(self.folder / self.files[name], framework="pt") as file:
-            return {kind: file.get_tensor(f"{name}:{kind}") for kind in ("master", *MOMENTS)}
+            there = set(file.keys())
+            kinds = [*_ALWAYS, *(kind for kind in SCALES if f"{name}:{kind}" in there)]
+            return {kind: file.get_tensor(f"{name}:{kind}") for kind in kinds}
 
 
 def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) -> Stored | None:

@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.batch import Batch
-from redwhale.training.engine import (
-    MOMENTS,
-    Update,
-    check_groups,
-    compute_dtype,
-    evaluating,
-    make_optimizer,
-    release_memory,
-    set_rates,
-)
+from redwhale.training.engine import Update, compute_dtype, evaluating, release_memory
+from redwhale.training.host_adam import compile_host_adam
 from redwhale.training.launch import World
 from redwhale.training.model import Prepared
+from redwhale.training.optimizer import (
+    MOMENTS,
+    adam_steps_of,
+    check_groups,
+    make_optimizer,
+    optimizer_in_words,
+    set_rates,
+)
 from redwhale.training.partition import TrainedTensor
 
 _NEVER = 2**31 - 1
@@ -56,7 +56,7 @@ def render_config(settings: Pretrain, *, micro_batches: int) -> dict[str, Any]:
         "gradient_clipping": settings.clip_norm,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,  # its own Adam is compiled on first use
+        "zero_force_ds_cpu_optimizer": False,  # where its own Adam cannot be compiled, torch's does the work
         "bf16": {"enabled": bf16},
         "steps_per_print": _NEVER,
         "wall_clock_breakdown": False,
@@ -105,6 +105,7 @@ class DeepSpeedEngine:
         assert settings.deepspeed is not None
         self.world, self.settings, self.micro_batches = world, settings, micro_batches
         self.zero = settings.deepspeed.zero
+        self.remarks: list[str] = []
         self._linked = False
         self._linear = nn.functional.linear
         dtype = compute_dtype(settings.precision)
@@ -116,18 +117,25 @@ class DeepSpeedEngine:
             module.to(dtype)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         config = render_config(settings, micro_batches=micro_batches)
-        self.engine = _initialize(module, make_optimizer(trained, settings), config, world=world)
+        self.offloaded = settings.deepspeed.offload != "none"
+        host_adam = self.offloaded and settings.deepspeed.cpu_adam
+        if host_adam and (reason := compile_host_adam(world)):
+            self.remarks.append(
+                f"DeepSpeed's Adam cannot be compiled ({reason}): torch's runs in its place, several times slower"
+            )
+            host_adam = False
+        optimizer = make_optimizer(trained, settings, host_adam=host_adam)
+        self.engine = _initialize(module, optimizer, config, world=world)
         _restore_buffers(self.engine.module, buffers)
         self._check(trained)
         if dtype != torch.float32:
             for name, value in exact.items():  # start from the stored float32 values, not from their bf16 rounding
                 self._set_master(name, value)
-        self.offloaded = settings.deepspeed.offload != "none"
-        offloaded = {"none": "", "optimizer": ", states in main memory", "all": ", states and weights in main memory"}[
+        where = {"none": "", "optimizer": ", states in main memory", "all": ", states and weights in main memory"}[
             settings.deepspeed.offload
         ]
         self.name = f"DeepSpeed ZeRO-{self.zero} over {world.size} process{'es' if world.size > 1 else ''}"
-        self.optimizer_name = f"torch AdamW, {len(self.engine.optimizer.param_groups)} groups, float32{offloaded}"
+        self.optimizer_name = optimizer_in_words(self.engine.optimizer.optimizer, where=where)
         self.engine.train()
 
     def _check(self, trained: Sequence[TrainedTensor]) -> None:
@@ -229,7 +237,7 @@ class DeepSpeedEngine:
 
     def adam_steps(self) -> int:
         """Return how many updates Adam has applied."""
-        return max((int(state["step"]) for state in self._adam_states()), default=0)
+        return adam_steps_of(self.engine.optimizer.optimizer)
 
     def restore(self, state: Callable[[str], Mapping[str, Tensor]], *, adam_steps: int) -> None:
         """Set master and moments of every trainable tensor; the weights must have stood in the model before.
@@ -252,7 +260,8 @@ class DeepSpeedEngine:
             for key in MOMENTS:
                 safe_set_full_optimizer_state(parameter, stored[key].to(self.world.device), key)
         for each in self._adam_states():
-            each["step"] = torch.full_like(each["step"], float(adam_steps))
+            step = each["step"]  # DeepSpeed's own Adam counts in a plain number
+            each["step"] = torch.full_like(step, float(adam_steps)) if torch.is_tensor(step) else adam_steps
 
     def close(self) -> None:
         """Give the memory of gradients and optimizer states back."""

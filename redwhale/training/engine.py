@@ -23,9 +23,17 @@ from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.batch import Batch
 from redwhale.training.launch import World
 from redwhale.training.model import Prepared
+from redwhale.training.optimizer import (
+    adam_steps_of,
+    check_groups,
+    make_optimizer,
+    moments_of,
+    optimizer_in_words,
+    set_moments,
+    set_rates,
+)
 from redwhale.training.partition import TrainedTensor
 
-ADAM_EPSILON = 1e-8
 # What selective recomputation keeps: what costs most to make again.
 _ATEN: Any = torch.ops.aten
 _KEPT_OPERATIONS = (
@@ -35,8 +43,6 @@ _KEPT_OPERATIONS = (
     _ATEN._scaled_dot_product_efficient_attention.default,
     _ATEN._scaled_dot_product_cudnn_attention.default,
 )  # fmt: skip
-PEAK = "peak_learning_rate"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,14 @@ class Update:
 
 
 class Engine(Protocol):
-    """What the loop needs; every method is collective over the processes."""
+    """What the loop needs; every method is collective over the processes.
+
+    ``remarks``: what it does otherwise than asked for, and why.
+    """
 
     name: str
     optimizer_name: str
+    remarks: list[str]
 
     def forward(self, batch: Batch, *, last: bool) -> Tensor:
         """Return the summed loss of a micro-batch, a float32 scalar; ``last`` marks the last one of the step."""
@@ -72,7 +82,10 @@ class Engine(Protocol):
         """Return a frozen tensor, whole, in its own dtype."""
 
     def moments(self, name: str) -> dict[str, Tensor]:
-        """Return both Adam moments of a trainable tensor, whole, in float32 (zeros before the first update)."""
+        """Return both Adam moments of a trainable tensor, whole, in float32 (zeros before the first update).
+
+        What an optimizer holds beside them to find its own form again comes with them.
+        """
 
     def adam_steps(self) -> int:
         """Return how many updates Adam has applied."""
@@ -111,35 +124,6 @@ def compute_dtype(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def make_optimizer(trained: Sequence[TrainedTensor], settings: Pretrain) -> torch.optim.AdamW:
-    """Return AdamW over one group for each peak learning rate and decay, each rate 0 as yet."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for tensor in trained:
-        groups.setdefault(_group_of(tensor, settings), []).append(tensor.parameter)
-    listed = [{"params": chosen, "weight_decay": decay, PEAK: peak} for (peak, decay), chosen in groups.items()]
-    return torch.optim.AdamW(listed, lr=0.0, betas=settings.betas, eps=ADAM_EPSILON, fused=True)
-
-
-def check_groups(optimizer: Any, trained: Sequence[TrainedTensor], settings: Pretrain) -> None:
-    """Raise where an engine has lost parameter groups: peak rate and decay are what tells them apart."""
-    expected = sorted({_group_of(tensor, settings) for tensor in trained})
-    found = sorted({(float(group[PEAK]), float(group["weight_decay"])) for group in optimizer.param_groups})
-    if expected != found:
-        raise RedwhaleError(
-            f"the engine has groups with (learning rate, decay) {found}, asked for {expected}", exit_code=FAILED
-        )
-
-
-def _group_of(tensor: TrainedTensor, settings: Pretrain) -> tuple[float, float]:
-    return tensor.learning_rate, settings.weight_decay if tensor.decays else 0.0
-
-
-def set_rates(optimizer: Any, share: float) -> None:
-    """Set every group's learning rate to a share of its peak."""
-    for group in optimizer.param_groups:
-        group["lr"] = group[PEAK] * share
-
-
 class PlainEngine:
     """One process, or DDP where there are several; trainable tensors in float32, frozen ones as computed in."""
 
@@ -166,7 +150,8 @@ class PlainEngine:
             )  # fmt: skip
         check_groups(self.optimizer, trained, settings)
         self.name = "plain" if not several else f"DDP over {world.size} processes (Accelerate)"
-        self.optimizer_name = f"torch AdamW, {len(self.optimizer.param_groups)} groups, float32 states"
+        self.optimizer_name = optimizer_in_words(self.optimizer)
+        self.remarks: list[str] = []
         self.module.train()
 
     def _autocast(self) -> torch.autocast:
@@ -213,12 +198,11 @@ class PlainEngine:
 
     def moments(self, name: str) -> dict[str, Tensor]:
         """Return both Adam moments of a trainable tensor."""
-        state = self.optimizer.state.get(self.trained[name], {})
-        return {key: state[key] if key in state else torch.zeros_like(self.trained[name]) for key in MOMENTS}
+        return moments_of(self.optimizer, self.trained[name])
 
     def adam_steps(self) -> int:
         """Return how many updates Adam has applied."""
-        return max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
+        return adam_steps_of(self.optimizer)
 
     @torch.no_grad()
     def restore(self, state: Callable[[str], Mapping[str, Tensor]], *, adam_steps: int) -> None:
@@ -227,11 +211,7 @@ class PlainEngine:
             stored = state(name)
             parameter.copy_(stored["master"])
             if adam_steps:
-                device = parameter.device
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(adam_steps), device=device),
-                    **{key: stored[key].to(device) for key in MOMENTS},
-                }
+                set_moments(self.optimizer, parameter, stored, adam_steps=adam_steps)
 
     def close(self) -> None:
         """Give the memory of gradients and optimizer states back."""

@@ -47,6 +47,8 @@ def _train_stage(
         prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
     )
     state = StageState(base_english=parent.base_english(recipe, index))
+    for remark in runner.remarks:
+        console.warn(f"stage {stage.name}: {remark}")
     if stored:
         runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
         state = stored.state

@@ -30,7 +30,8 @@ PARTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ENGINES: dict[str, dict[str, Any] | None] = {
     "plain": None, "zero-1": {"zero": 1}, "zero-2": {"zero": 2}, "zero-3": {"zero": 3},
-    "zero-2-offload": {"zero": 2, "offload": "optimizer"}, "zero-3-offload": {"zero": 3, "offload": "all"},
+    "zero-2-offload": {"zero": 2, "offload": "optimizer", "cpu_adam": False},
+    "zero-3-offload": {"zero": 3, "offload": "all", "cpu_adam": False},
 }  # fmt: skip
 
 
@@ -221,6 +222,106 @@ def test_a_checkpoint_restores_the_run(untied: Path, tmp_path: Path, before: str
             torch.testing.assert_close(expected, found, rtol=0, atol=1e-6 if precision == "fp32" else 2e-3)
 
 
+def run_steps(runner: Engine, batcher: Batcher, numbers: Iterator[int] | range) -> None:
+    for number in numbers:
+        one_step(runner, batcher, number)
+
+
+def masters(runner: Engine, trained: list[TrainedTensor]) -> dict[str, torch.Tensor]:
+    return {tensor.name: runner.master(tensor.name).clone() for tensor in trained}
+
+
+def test_moments_in_8_bits_learn_like_those_in_32_and_take_a_quarter(untied: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    _, trained, full, batcher = make(untied, ALL)
+    before = masters(full, trained)
+    _, _, low, _ = make(untied, ALL, optimizer="adamw-8bit")
+    run_steps(full, batcher, range(6))
+    run_steps(low, batcher, range(6))
+    assert low.optimizer_name == "bitsandbytes AdamW8bit, 2 groups, 8-bit states"
+    wide, narrow = masters(full, trained), masters(low, trained)
+    for name, start in before.items():
+        moved, gap = (wide[name] - start).norm(), (wide[name] - narrow[name]).norm()
+        assert gap < 0.1 * moved, name
+    parameter = low.trained["model.embed_tokens.weight"]
+    held, elements = low.optimizer.state[parameter], parameter.numel()
+    taken = sum(held[key].nbytes for key in ("state1", "state2", "absmax1", "absmax2"))
+    assert taken == 2 * elements + 2 * 4 * -(-elements // 256)  # a byte an element, four a block of 256
+    moments, reference = low.moments("model.embed_tokens.weight"), full.moments("model.embed_tokens.weight")
+    gap = (moments["exp_avg"] - reference["exp_avg"]).norm()
+    assert gap < 0.05 * reference["exp_avg"].norm()
+
+
+@pytest.mark.parametrize("after", ["adamw-8bit", "adamw"])
+def test_moments_in_8_bits_are_restored_bit_by_bit(untied: Path, tmp_path: Path, after: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    _, trained, engine, batcher = make(untied, ALL, optimizer="adamw-8bit")
+    run_steps(engine, batcher, range(3))
+    world = launch.World(0, 1, torch.device("cpu"))
+    save(tmp_path, StageState(step=3), engine=engine, trained=trained, keep=2, world=world)
+    run_steps(engine, batcher, range(3, 6))
+    stored = open_stored(tmp_path / "step-000003", trained=trained, digests=True)
+    _, _, resumed, _ = make(untied, ALL, optimizer=after, load=stored.tensors)
+    resumed.restore(stored.tensors, adam_steps=stored.state.adam_steps)
+    assert resumed.adam_steps() == 3
+    run_steps(resumed, batcher, range(3, 6))
+    expected, found = masters(engine, trained), masters(resumed, trained)
+    for name in expected:
+        if after == "adamw-8bit":
+            assert torch.equal(expected[name], found[name]), name
+        else:
+            torch.testing.assert_close(expected[name], found[name], rtol=0, atol=5e-4)
+
+
+def test_moments_of_32_bits_go_on_in_8(untied: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    _, trained, engine, batcher = make(untied, ALL)
+    run_steps(engine, batcher, range(3))
+    world = launch.World(0, 1, torch.device("cpu"))
+    save(tmp_path, StageState(step=3), engine=engine, trained=trained, keep=2, world=world)
+    stored = open_stored(tmp_path / "step-000003", trained=trained, digests=True)
+    _, _, resumed, _ = make(untied, ALL, optimizer="adamw-8bit", load=stored.tensors)
+    resumed.restore(stored.tensors, adam_steps=3)
+    for tensor in trained:
+        for kind, value in stored.tensors(tensor.name).items():
+            if kind != "master":
+                largest = value.abs().max()
+                gap = (resumed.moments(tensor.name)[kind] - value).abs().max()
+                assert gap <= 0.05 * largest, (tensor.name, kind)
+
+
+@pytest.mark.slow
+def test_offloaded_states_are_updated_by_deepspeeds_adam(untied: Path) -> None:
+    """Compiles DeepSpeed's operator where that is not done, hence slow."""
+    ENGINES["zero-2-host-adam"] = {"zero": 2, "offload": "optimizer"}
+    _, trained, host, batcher = make(untied, ALL, engine="zero-2-host-adam")
+    assert "deepspeed DeepSpeedCPUAdam" in host.optimizer_name and not host.remarks
+    run_steps(host, batcher, range(3))
+    found = masters(host, trained)
+    host.close()
+    _, _, plain, _ = make(untied, ALL, engine="zero-2-offload")
+    run_steps(plain, batcher, range(3))
+    expected = masters(plain, trained)
+    plain.close()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-6)
+
+
+def test_without_a_compiler_torchs_adam_runs_and_the_user_is_told(
+    untied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    monkeypatch.setenv("PATH", "")
+    ENGINES["zero-2-host-adam"] = {"zero": 2, "offload": "optimizer"}
+    _, _, runner, batcher = make(untied, ALL, engine="zero-2-host-adam")
+    (remark,) = runner.remarks
+    assert remark.startswith("DeepSpeed's Adam cannot be compiled (") and "several times slower" in remark
+    assert runner.optimizer_name.startswith("torch AdamW, 2 groups, float32 states, states in main memory")
+    assert one_step(runner, batcher, 0).applied
+    runner.close()
+
+
 @pytest.mark.parametrize("engine", ["plain", "zero-2"])
 def test_bf16_keeps_float32_masters_and_exact_rotary_frequencies(untied: Path, engine: str) -> None:
     prepared, trained, runner, batcher = make(untied, ALL, engine=engine, precision="bf16")
@@ -248,7 +349,7 @@ def test_many_small_bf16_gradients_add_up(untied: Path, engine: str) -> None:
 
 def test_deepspeed_settings_are_rendered_without_auto() -> None:
     settings = Pretrain.model_validate({
-        "deepspeed": {"zero": 3, "offload": "optimizer"},
+        "deepspeed": {"zero": 3, "offload": "optimizer", "cpu_adam": False},
         "stages": [{"name": "a", "train": {"norms": "final"}, "tokens": 1, "learning_rate": 1e-3}],
     })  # fmt: skip
     config = render_config(settings, micro_batches=244)

@@ -23,6 +23,10 @@ class DeepSpeed(Section):
     offload: Literal["none", "optimizer", "all"] = "none"
     """What lies in main memory: the `optimizer`'s states, or `all`: the weights too (ZeRO 3)."""
 
+    cpu_adam: bool = True
+    """Update offloaded states with DeepSpeed's own Adam, compiled on first use; where that fails, or with `false`,
+    torch's runs in its place, several times slower."""
+
     @model_validator(mode="after")
     def _offload_needs_zero(self) -> DeepSpeed:
         if self.zero == 0 and self.offload != "none":
@@ -101,6 +105,9 @@ class Pretrain(Section):
     """`own`: a token sees only its own document in a packed sequence; `all`: the whole sequence before it."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Precision of forward and backward passes; master weights and moments are always fp32."""
+    optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
+    """`adamw-8bit` holds both moments in 8 bits, by blocks of 256 (bitsandbytes, arXiv 2110.02861): 2 bytes a trained
+    weight in place of 8. Masters stay float32. Plain engine only: `deepspeed: null`."""
     weight_decay: float = Field(default=0.1, ge=0)
     """AdamW's decay, on matrices of the layers only: never on embeddings, head rows, norms or biases."""
     betas: tuple[float, float] = Field(default=(0.9, 0.95), strict=False)
@@ -130,6 +137,8 @@ class Pretrain(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Pretrain:
+        if self.optimizer == "adamw-8bit" and self.deepspeed and self.deepspeed.zero:
+            raise ValueError("`optimizer: adamw-8bit` runs on the plain engine alone: set `deepspeed: null`")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("stage names must differ")
