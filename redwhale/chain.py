@@ -97,7 +97,12 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
 
     Stops where a gate says so; ``Outcome.stopped`` tells.
     """
+    from redwhale.training import trackers
+
     outcome, started = Outcome(recipe), time.perf_counter()
+    stages = recipe.pretrain.stages if recipe.pretrain else []
+    if not all(is_finished(recipe.stage_folder(index)) for index in range(len(stages))):
+        trackers.check_packages(recipe.need("pretrain"))  # not after the hours that the steps before take
     for step in chain_steps(recipe):
         again = fresh and not _uses_existing(recipe, step) and _state(step)[0] in ("changed", "damaged")
         manifest = step.make(console=console, fresh=again, verify=verify)
@@ -146,7 +151,7 @@ def train_shortly(recipe: Recipe, pair: Pair, folder: Path, console: Console) ->
         "init": recipe.need("init").model_dump(exclude={"method", "compare", "embedding", "head"})
         | {"embedding": pair[0], "head": pair[1], "gates": {"leak": {"above": 1.0, "do": "warn"}}},
         "pretrain": pretrain.model_dump() | {
-            "packed": str(recipe.tokens_folder),
+            "packed": str(recipe.tokens_folder), "trackers": {},
             "measure": {
                 "every": every * step_tokens if every else None, "documents": settings.documents,
                 "document_bytes": settings.document_bytes,

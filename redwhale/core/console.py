@@ -114,9 +114,12 @@ class Console:
             self.note(line)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: float, unit: str) -> Iterator[Progress]:
-        """Show rate and time left: a bar on a terminal, elsewhere a line every 30 s."""
-        progress = Progress(self, label=label, total=total, unit=unit)
+    def progress(self, label: str, total: float, unit: str, *, before: float = 0) -> Iterator[Progress]:
+        """Show rate and time left: a bar on a terminal, elsewhere a line every 30 s.
+
+        ``before`` of ``total`` was done by an earlier run.
+        """
+        progress = Progress(self, label=label, total=total, unit=unit, before=before)
         try:
             yield progress
         finally:
@@ -126,8 +129,8 @@ class Console:
 class Progress:
     """Counts work done; ``advance`` is cheap enough for every batch."""
 
-    def __init__(self, console: Console, *, label: str, total: float, unit: str) -> None:
-        self._console, self._label, self._total, self._unit = console, label, total, unit
+    def __init__(self, console: Console, *, label: str, total: float, unit: str, before: float = 0) -> None:
+        self._console, self._label, self._total, self._unit, self._before = console, label, total, unit, before
         self._done, self._started = 0.0, time.monotonic()
         self._shown = self._started
         self._terminal = sys.stderr.isatty() and not console.quiet
@@ -148,8 +151,9 @@ class Progress:
 
     def _describe(self, now: float, extra: str) -> str:
         rate = self._done / max(now - self._started, 1e-9)
-        share = f"{100 * self._done / self._total:.0f} %" if self._total else ""
-        left = f"{duration(max(self._total - self._done, 0) / rate)} left" if rate and self._total else ""
+        there = self._before + self._done
+        share = f"{100 * there / self._total:.0f} %" if self._total else ""
+        left = f"{duration(max(self._total - there, 0) / rate)} left" if rate and self._total else ""
         parts = (share, f"{quantity(rate)} {self._unit}/s", left, extra)
         return f"{self._label}: " + ", ".join(part for part in parts if part)
 

@@ -72,8 +72,8 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
         measuring.measure(run, state, meter)
     measuring.check_start(run, state)
     _stop_at_gate(run, state)
-    left = (course.steps - state.step) * course.step_tokens
-    with stop_signals() as stopping, run.console.progress(run.name, left, "tokens") as progress:
+    before = state.step * course.step_tokens
+    with stop_signals() as stopping, run.console.progress(run.name, course.tokens, "tokens", before=before) as progress:
         meter.restart_clock()
         while state.step < course.steps:
             share = course.share_of_peak(state.step)

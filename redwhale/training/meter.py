@@ -7,7 +7,7 @@ import json
 import math
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from redwhale.core.publish import write_bytes
 
 if TYPE_CHECKING:
     from redwhale.training.estimate.work import Work
+    from redwhale.training.trackers import Tracker
 
 METRICS_NAME = "metrics.jsonl"
 
@@ -45,21 +46,24 @@ class Meter:
     """Write rows of ``metrics.jsonl``; silent on processes that do not lead (``folder`` unset).
 
     ``work`` are the operations of a token, ``devices`` share them, ``peak_flops`` is what one could do a second
-    (0 where that is not known, as of a CPU).
+    (0 where that is not known, as of a CPU). ``trackers`` get every row too, those kept of an earlier run first.
     """
 
     def __init__(
         self, folder: Path | None, *, resumed_step: int, device: torch.device, work: Work | None = None,
-        devices: int = 1, peak_flops: float = 0.0,
+        devices: int = 1, peak_flops: float = 0.0, trackers: Sequence[Tracker] = (),
     ) -> None:  # fmt: skip
         self._path = folder / METRICS_NAME if folder is not None else None
-        self._device = device
+        self._device, self._trackers = device, trackers
         self._work, self._devices, self._peak_flops = work, devices, peak_flops
         self._seconds, self._tokens = 0.0, 0
         self.seconds = {"data": 0.0, "checkpoints": 0.0, "measuring": 0.0}
         self._last, self._data_before = time.perf_counter(), 0.0
         if self._path is not None:
-            write_bytes(self._path, _rows_up_to(self._path, resumed_step))
+            kept = _rows_up_to(self._path, resumed_step)
+            write_bytes(self._path, kept)
+            for line in kept.splitlines():
+                self._track(json.loads(line))
 
     @contextlib.contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -115,6 +119,11 @@ class Meter:
             row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._track(row)
+
+    def _track(self, row: dict[str, Any]) -> None:
+        for tracker in self._trackers:
+            tracker.write(row)
 
     @property
     def tokens_per_second(self) -> float:

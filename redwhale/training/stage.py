@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redwhale.core.console import Console
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built
-from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup
+from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup, trackers
 from redwhale.training.checkpoint import StageState
 from redwhale.training.estimate.plan import StagePlan
 from redwhale.training.estimate.shortage import explain_shortage
 from redwhale.training.held_out import After
 from redwhale.training.launch import World
 from redwhale.training.meter import Meter
+from redwhale.training.trackers import Tracker
 
 
 def train_stage(
@@ -54,14 +56,14 @@ def _train_stage(
         state = stored.state
     facts = setup.describe(runner, settings, world=world)
     console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-    watch = _watch(recipe, index, planned, state, world=world)
     held_out = setup.open_held_out(recipe, index, world=world, after=after)
-    loop.train(
-        setup.stage_run(
-            recipe, index, data=data, engine=runner, trained=trained, held_out=held_out, world=world,
-            prepared=prepared, console=console, command=command,
-        ), state, watch,
+    run = setup.stage_run(
+        recipe, index, data=data, engine=runner, trained=trained, held_out=held_out, world=world,
+        prepared=prepared, console=console, command=command,
     )  # fmt: skip
+    with trackers.opened(recipe, index, leads=world.leads, console=console) as takers:
+        watch = _watch(recipe, index, planned, state, world=world, takers=takers)
+        loop.train(run, state, watch)
     masters = setup.gather_masters(runner, trained, world=world)
     logits = setup.probe_logits(runner, prepared, world=world)
     runner.close()
@@ -73,10 +75,13 @@ def _train_stage(
     return Built(files, counts=setup.counts(data, state, trained), metrics=_metrics(state, watch, world) | facts)
 
 
-def _watch(recipe: Recipe, index: int, planned: StagePlan, state: StageState, *, world: World) -> Meter:
+def _watch(
+    recipe: Recipe, index: int, planned: StagePlan, state: StageState, *, world: World, takers: Sequence[Tracker]
+) -> Meter:  # fmt: skip
     return Meter(
         recipe.stage_folder(index) if world.leads else None, resumed_step=state.step, device=world.device,
         work=planned.work, devices=world.size, peak_flops=planned.card.bf16_flops if planned.card else 0.0,
+        trackers=takers,
     )  # fmt: skip
 
 

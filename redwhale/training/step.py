@@ -15,6 +15,7 @@ from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.reader import corpus_input
+from redwhale.training import trackers
 from redwhale.training.layout import CHECKPOINTS_NAME, process_count, starts_processes
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def run(
 
     check_parent(recipe, index, verify=verify)
     steps = plan(recipe, index)
-    if starts_processes(recipe.machine) and (fresh or not artifact.is_finished(steps.folder)):
+    trains = fresh or not artifact.is_finished(steps.folder)
+    if trains:
+        trackers.check_packages(recipe.need("pretrain"))
+    if trains and starts_processes(recipe.machine):
         return _launch(recipe, index, console=console, fresh=fresh, verify=verify)
     world = _join(recipe) if process_count() > 1 else None
     if world and not world.leads:

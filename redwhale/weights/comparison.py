@@ -54,7 +54,8 @@ def plan(recipe: Recipe) -> Plan:
         **init.model_dump(include={"align_sample", "pad_rows_to", "add_layers"}),
     }  # fmt: skip
     if settings.steps:
-        shared = recipe.need("pretrain").model_dump(mode="json", exclude={"stages", "packed", "checkpoints", "measure"})
+        unshared = {"stages", "packed", "checkpoints", "measure", "trackers"}
+        shared = recipe.need("pretrain").model_dump(mode="json", exclude=unshared)
         fields["training"] = shared | {"stage": recipe.need("pretrain").stages[0].model_dump(mode="json")}
     return Plan(
         step=STEP, command=recipe.command("init-model", "--compare"), folder=recipe.init_comparison_folder,

@@ -59,6 +59,16 @@ def test_progress_on_a_terminal_keeps_to_one_line(monkeypatch: pytest.MonkeyPatc
     assert rest == "measured\n"  # on a line of its own, and nothing left to clear
 
 
+def test_progress_of_a_resumed_run_counts_what_was_done_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((0.0, 40.0))
+    monkeypatch.setattr("redwhale.core.console.time.monotonic", lambda: next(clock))
+    with Console().progress("stage", total=1000, unit="tokens", before=500) as progress:
+        progress.advance(100)  # 100 tokens in 40 s, 400 left
+    assert capsys.readouterr().err == "stage: 60 %, 2.5 tokens/s, 2m40s left\n"
+
+
 def test_durations_and_quantities() -> None:
     assert [duration(s) for s in (42, 185, 7805)] == ["42s", "3m05s", "2h10m"]
     assert [quantity(v) for v in (0.5, 999, 1234, 3.4e6, 2e9)] == ["0.5", "999", "1.23k", "3.4M", "2B"]

@@ -179,6 +179,30 @@ def test_presets_are_complete_and_equal_to_configs(name: str, tmp_path: Path) ->
         assert fields <= set(written[section]), section
 
 
+@pytest.mark.parametrize("name", [
+    "redwhale-10.8b-anneal", "eeve-10.8b-anneal", "first-last-8b", "llama-pro-8b", "llama3-8b", "llama3-8b-24gb",
+])  # fmt: skip
+def test_presets_with_an_anneal_stage_replay_and_end_at_rate_0(name: str, tmp_path: Path) -> None:
+    pretrain = load_recipe(write(tmp_path, presets.preset_text(name))).need("pretrain")
+    *before, anneal = pretrain.stages
+    assert {stage.schedule for stage in before} <= {"constant", "warmup-stable-decay"}
+    assert anneal.name == "anneal" and anneal.schedule == "warmup-stable-decay"
+    assert (anneal.decay, anneal.final_learning_rate) == (1.0, 0.0)
+    for mixture in (pretrain.mixture, anneal.mixture):
+        assert sum(mixture.values()) == pytest.approx(1) and 0.2 <= mixture["english"] + mixture["code"] <= 0.25
+    assert anneal.mixture["aihub"] > pretrain.mixture["aihub"]
+    goes_on = before[-1]
+    if goes_on.train == anneal.train:  # then the rate must not have fallen before the anneal
+        assert goes_on.schedule == "constant" and goes_on.learning_rate == anneal.learning_rate
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("redwhale-10.8b", 9_700_000_000), ("eeve-10.8b", 2_000_000_000)])
+def test_an_anneal_variant_reads_as_many_tokens_as_its_source(name: str, tokens: int, tmp_path: Path) -> None:
+    for preset in (name, f"{name}-anneal"):
+        stages = load_recipe(write(tmp_path, presets.preset_text(preset))).need("pretrain").stages
+        assert sum(stage.tokens for stage in stages) == tokens
+
+
 def test_new_refuses_to_overwrite(tmp_path: Path) -> None:
     presets.write_preset("demo", tmp_path / "a.yaml")
     with pytest.raises(RedwhaleError, match="the file exists"):

@@ -13,8 +13,8 @@ from redwhale.core.recipe.render import render_commented
 from redwhale.core.recipe.yaml_lines import read_yaml
 
 NAMES = (
-    "demo", "demo-base", "redwhale-10.8b", "redwhale-10.8b-80gb", "eeve-10.8b", "llama3-8b", "llama3-8b-24gb",
-    "first-last-8b", "llama-pro-8b",
+    "demo", "demo-base", "redwhale-10.8b", "redwhale-10.8b-80gb", "redwhale-10.8b-anneal", "eeve-10.8b",
+    "eeve-10.8b-anneal", "llama3-8b", "llama3-8b-24gb", "first-last-8b", "llama-pro-8b",
 )  # fmt: skip
 
 

@@ -61,6 +61,26 @@ class Measure(Section):
     """Tokens of a continuation."""
 
 
+class Wandb(Section):
+    """Weights & Biases; the key is its own affair (`wandb login`, or WANDB_API_KEY)."""
+
+    project: str = Field(min_length=1)
+    """Project that the runs belong to: one run a stage, grouped by the recipe's `name`."""
+    entity: str | None = None
+    """User or team; unset: the account's own."""
+    mode: Literal["online", "offline"] = "online"
+    """`offline` needs no network: `wandb sync` sends what lies in the stage's folder."""
+
+
+class Trackers(Section):
+    """Where the rows of metrics.jsonl go besides, over the tokens of all stages; never part of the result."""
+
+    tensorboard: bool = False
+    """Event files in each stage's folder (`tensorboard --logdir WORKDIR`); needs `redwhale[tensorboard]`."""
+    wandb: Wandb | None = None
+    """`{project: NAME}` sends them to Weights & Biases; unset: nowhere. Needs `redwhale[wandb]`."""
+
+
 class Spikes(Section):
     """Skip an update whose loss lies far above the last ones."""
 
@@ -127,6 +147,8 @@ class Pretrain(Section):
     """What is kept to resume from."""
     measure: Measure = Measure()
     """Measurement during training."""
+    trackers: Trackers = Trackers()
+    """Curves in TensorBoard and W&B."""
     stages: list[Stage] = Field(min_length=1)
     """The stages in order."""
 

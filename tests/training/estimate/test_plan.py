@@ -40,7 +40,8 @@ def plan(recipe: Recipe, index: int, card: str | Card) -> tuple[StagePlan, Shape
     ("redwhale-10.8b", SOLAR, "h200-141gb", 1), ("redwhale-10.8b-80gb", SOLAR, "h100-80gb", 1),
     ("eeve-10.8b", SOLAR, "h100-80gb", 1), ("llama3-8b", LLAMA_3_8B, "h100-80gb", 2),
     ("llama3-8b-24gb", LLAMA_3_8B, "rtx4090-24gb", 1), ("first-last-8b", LLAMA_3_8B, "l40s-48gb", 1),
-    ("llama-pro-8b", LLAMA_3_8B, "a100-80gb", 1),
+    ("llama-pro-8b", LLAMA_3_8B, "a100-80gb", 1), ("redwhale-10.8b-anneal", SOLAR, "h200-141gb", 1),
+    ("eeve-10.8b-anneal", SOLAR, "h100-80gb", 1),
 ])  # fmt: skip
 def test_every_preset_fits_its_card(tmp_path: Path, name: str, base: dict[str, Any], card: str, devices: int) -> None:
     recipe = preset(name, base, tmp_path, f"machine.devices={devices}")
@@ -48,6 +49,12 @@ def test_every_preset_fits_its_card(tmp_path: Path, name: str, base: dict[str, A
     for index, stage in enumerate(recipe.need("pretrain").stages):
         found = plan_stage(recipe.need("pretrain"), index, shape=reader.read(index), devices=devices, card=CARDS[card])
         assert found.fits, (stage.name, found.memory.as_dict())
+
+
+def test_the_anneal_variant_fits_80_gb_as_its_remark_says(tmp_path: Path) -> None:
+    recipe = preset("redwhale-10.8b-anneal", SOLAR, tmp_path, "pretrain.deepspeed.offload=optimizer")
+    assert "`offload: optimizer` fits it on a card of 80 GB" in recipe.file.read_text()
+    assert all(plan(recipe, index, "h100-80gb")[0].fits for index in range(5))
 
 
 def test_the_paper_s_hours_on_an_h100(tmp_path: Path) -> None:
@@ -104,7 +111,7 @@ def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
     large = redwhale(*words, "--gpu", "h200-141gb")
     assert large.returncode == 0
     assert [stage["name"] for stage in json.loads(large.stdout)["stages"] if stage["fits"] and not stage["cures"]] == [
-        "embeddings", "odd", "even", "lora",
+        "embeddings", "odd", "even", "lora", "anneal",
     ]  # fmt: skip
     unknown = redwhale(*words, "--gpu", "voodoo2")
     assert unknown.returncode == 2 and "no card is known as 'voodoo2'" in unknown.stderr
