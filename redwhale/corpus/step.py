@@ -52,6 +52,9 @@ def _fields(recipe: Recipe, section: Preprocess) -> dict[str, Any]:
     """Return the fields that change the output, and the digests of what is not on this machine."""
     remote = {} if section.existing else remote_digests(recipe, section)
     fields = {**section.model_dump(mode="json", exclude=_PLACES), "seed": recipe.seed}
+    for source in fields["sources"]:
+        if source["format"] != "pairs":  # then a corpus is what it was before there were these
+            del source["translation"], source["between"]
     return {**fields, "remote_sources": remote} if remote else fields
 
 

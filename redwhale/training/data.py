@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from redwhale.core import artifact
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.training.mixing import exchange, partners
 from redwhale.training.sequences import Sequence, StreamBlocks, TokenSource, WholeDocuments
 
 STEP = "pack"
@@ -79,13 +80,15 @@ class DataOrder:
     ``mixture``: weights of sources by tokens, empty for in proportion to their size; ``start``: blocks of
     each source that earlier stages used. Sources alternate by a seeded pattern whose counts are exact
     (largest remainders); a source's blocks come in a seeded order per epoch and none comes twice before
-    all have come; ``blocks`` tells how many there are. ``packing`` is the recipe's word. Raises exit code 2 for
-    a mixture that names an unknown or an empty source.
+    all have come; ``blocks`` tells how many there are. ``packing`` is the recipe's word. ``mix_languages``: share of
+    sequences that hold documents of two languages, in pairs that end within the ``sequences`` of the stage (None: it
+    has no end). Raises exit code 2 for a mixture that names an unknown or an empty source, or cannot be mixed so far.
     """
 
     def __init__(
         self, store: TokenStore, *, mixture: Mapping[str, float], sequence_length: int, seed: int,
-        start: Mapping[str, int] | None = None, packing: str = "concatenate",
+        start: Mapping[str, int] | None = None, packing: str = "concatenate", mix_languages: float = 0.0,
+        sequences: int | None = None,
     ) -> None:  # fmt: skip
         self.store, self.sequence_length, self.seed = store, sequence_length, seed
         self._sources = {source.name: source for source in store.sources}
@@ -103,6 +106,9 @@ class DataOrder:
         self._pattern = slots[seeded_order(len(slots), seed, "pattern", *self._names)]
         self._slots_of = {name: np.flatnonzero(self._pattern == i) for i, name in enumerate(self._names)}
         self._orders: dict[tuple[str, int], Array] = {}
+        languages = [self._sources[name].language for name in self._names]
+        self._partners = partners([languages[i] for i in self._pattern], mix_languages) if mix_languages else None
+        self._end = sequences
 
     def _weights(self, mixture: Mapping[str, float]) -> dict[str, float]:
         if not mixture:
@@ -143,16 +149,46 @@ class DataOrder:
         number = self._start[name] + self._count(name, index)
         epoch, within = divmod(number, self.blocks[name])
         if (name, epoch) not in self._orders:
-            for stale in [key for key in self._orders if key[0] == name and key[1] != epoch - 1]:
+            for stale in [key for key in self._orders if key[0] == name and abs(key[1] - epoch) > 1]:
                 del self._orders[stale]
             order = seeded_order(self.blocks[name], self.seed, "blocks", name, epoch)
             self._orders[name, epoch] = order
         return name, int(self._orders[name, epoch][within])
 
+    def _partner(self, index: int) -> int | None:
+        """Return the sequence that ``index`` exchanges documents with."""
+        if self._partners is None:
+            return None
+        window, place = divmod(index, len(self._pattern))
+        partner = int(self._partners[place])
+        found = window * len(self._pattern) + partner
+        return None if partner < 0 or (self._end is not None and found >= self._end) else found
+
+    def parts(self, index: int) -> list[tuple[str, int]]:
+        """Return what sequence ``index`` is made of, as ``address`` does: two blocks where it is mixed."""
+        partner = self._partner(index)
+        return [self.address(index)] if partner is None else [self.address(index), self.address(partner)]
+
     def sequence(self, index: int) -> Sequence:
         """Return sequence ``index`` of this stage, counted from 0."""
-        name, block = self.address(index)
-        return self._cut[name].sequence(block)
+        partner = self._partner(index)
+        if partner is None:
+            name, block = self.address(index)
+            return self._cut[name].sequence(block)
+        pair = [self.address(i) for i in sorted((index, partner))]
+        first, second = (self._cut[name].sequence(block) for name, block in pair)
+        first_length, second_length = (self._cut[name].length(block) for name, block in pair)
+        mixed = exchange(first, second, (first_length, second_length), pad=self.store.end_token)
+        return mixed[index > partner]
+
+    def mixed(self, sequences: int) -> int:
+        """Return how many of the first ``sequences`` sequences hold documents of two languages."""
+        if self._partners is None:
+            return 0
+        whole, rest = divmod(sequences, len(self._pattern))
+        last = self._partners[:rest]
+        end = len(self._pattern) if self._end is None else self._end - whole * len(self._pattern)
+        return whole * int((self._partners >= 0).sum()) + int(((last >= 0) & (last < end)).sum())
 
     def cursor_after(self, sequences: int) -> dict[str, int]:
         """Return the blocks used per source, earlier stages included: the ``start`` of the next stage."""

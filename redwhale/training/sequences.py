@@ -32,7 +32,7 @@ class Sequence:
 
     ``labels[i]`` (int64) is the token after ``input_ids[i]`` (int64), already shifted, or -100 where that
     token begins another document or does not exist. ``document_ids`` (int32) count from 0 within the
-    sequence, ``position_ids`` (int64) restart with each document.
+    sequence, ``position_ids`` (int64) restart with each document; where languages are mixed all is one document.
     """
 
     input_ids: Array
@@ -51,6 +51,10 @@ class StreamBlocks:
     def __len__(self) -> int:  # the last token is only ever a label
         return max(-(-(len(self._source.tokens) - 1) // self._sequence_length), 0)
 
+    def length(self, block: int) -> int:
+        """Return how many tokens of block ``block`` are no padding."""
+        return min(len(self._source.tokens) - block * self._sequence_length, self._sequence_length)
+
     def sequence(self, block: int) -> Sequence:
         """Return block ``block`` as a sequence."""
         return cut_block(self._source, block, sequence_length=self._sequence_length, pad=self._pad)
@@ -65,6 +69,11 @@ class WholeDocuments:
 
     def __len__(self) -> int:
         return len(self._bins)
+
+    def length(self, block: int) -> int:
+        """Return how many tokens of block ``block`` are no padding."""
+        first, end = self._bins.first[block : block + 2]
+        return int(self._bins.lengths[first:end].sum())
 
     def sequence(self, block: int) -> Sequence:
         """Return block ``block``: its documents one after the other, and padding, without labels, to the end."""

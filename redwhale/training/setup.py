@@ -48,10 +48,13 @@ class StageData:
     batcher: Batcher
 
     def blocks(self, step: int) -> list[str]:
-        """Return source and place in its stream, in sequences, of all that step ``step`` reads, counted from 0."""
+        """Return source and place in its stream, in sequences, of all that step ``step`` reads, counted from 0.
+
+        A sequence of two languages names both: ``news:5 + docs:2``.
+        """
         first = step * self.course.sequences_per_step
         places = range(first, first + self.course.sequences_per_step)
-        return [f"{name}:{block}" for name, block in map(self.order.address, places)]
+        return [" + ".join(f"{name}:{block}" for name, block in parts) for parts in map(self.order.parts, places)]
 
     def language_shares(self, steps: int) -> dict[str, float]:
         """Return each language's share of the tokens of the first ``steps`` steps."""
@@ -97,12 +100,12 @@ def open_data(recipe: Recipe, index: int, *, world: World, console: Console) -> 
     stage = settings.stages[index]
     goes_on = index > 0 and stage.data == "continue"
     start = artifact.read_manifest(recipe.stage_folder(index - 1)).counts["cursor"] if goes_on else {}
-    own = stage.mixture
-    order = DataOrder(
-        store, mixture=settings.mixture if own is None else own, sequence_length=settings.sequence_length,
-        seed=recipe.seed, start=start, packing=settings.packing,
-    )  # fmt: skip
     course = Course.of(settings, index)
+    order = DataOrder(
+        store, mixture=settings.mixture_of(stage), sequence_length=settings.sequence_length, seed=recipe.seed,
+        start=start, packing=settings.packing, mix_languages=settings.mix_languages_of(stage),
+        sequences=course.sequences,
+    )  # fmt: skip
     batcher = Batcher(
         order.sequence, course.sequences_per_step, settings.micro_batch,
         own_documents=settings.documents_attend == "own", rank=world.rank, world=world.size,
@@ -277,6 +280,7 @@ def counts(data: StageData, state: checkpoint.StageState, trained: Sequence[Trai
     return {
         "tokens": data.course.tokens, "valid_tokens": state.valid_tokens, "steps": state.step, "sequences": sequences,
         "cursor": data.order.cursor_after(sequences), "realised_mixture": data.order.realised(sequences),
+        "mixed_sequences": data.order.mixed(sequences),
         "trainable_parameters": sum(tensor.size for tensor in trained), "skipped_updates": state.skipped,
         "english_over_base": english_over(state.measured[str(state.step)], state.base_english),
     }  # fmt: skip

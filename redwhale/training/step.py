@@ -36,8 +36,10 @@ def plan(recipe: Recipe, index: int) -> Plan:
     settings: Pretrain = recipe.need("pretrain")
     stage = settings.stages[index]
     fields = settings.model_dump(mode="json", include=set(SHARED_FIELDS))
-    fields |= {"seed": recipe.seed, "mixture": mixture_of(settings, index)}
-    fields["stage"] = stage.model_dump(mode="json", exclude={"mixture"})
+    fields |= {"seed": recipe.seed, "mixture": settings.mixture_of(stage)}
+    if mixed := settings.mix_languages_of(stage):  # at 0 a stage is what it was before there was this field
+        fields["mix_languages"] = mixed
+    fields["stage"] = stage.model_dump(mode="json", exclude={"mixture", "mix_languages"})
     return Plan(
         step=STEP, command=recipe.command("pretrain", "--stage", str(index + 1)), folder=recipe.stage_folder(index),
         inputs=(
@@ -54,12 +56,6 @@ def _gates(settings: Pretrain, counts: dict[str, Any]) -> list[GateRecord]:
         return []
     breached = over > gate.above
     return [GateRecord(name="english_over_base", value=over, above=gate.above, do=gate.do, breached=breached)]
-
-
-def mixture_of(settings: Pretrain, index: int) -> dict[str, float]:
-    """Return the mixture that a stage trains on: its own, or the section's."""
-    own = settings.stages[index].mixture
-    return settings.mixture if own is None else own
 
 
 def parent_folder(recipe: Recipe, index: int) -> Path:

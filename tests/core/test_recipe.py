@@ -122,6 +122,10 @@ def test_rules_across_keys(tmp_path: Path) -> None:
     assert "below one sequence" in faults(tmp_path, GOOD.replace("1k", "100"))[0]
     text = GOOD.replace("  batch_tokens", "  mixture: {wiki: 1}\n  batch_tokens")
     assert "the mixture names wiki, which is no source" in faults(tmp_path, text)[0]
+    english = "jsonl}\n    - {name: wiki, language: en, path: data/en.jsonl}"
+    text = text.replace("{wiki: 1}", "{news: 0.8, wiki: 0.2}\n  mix_languages: 0.45").replace("jsonl}", english)
+    assert "`mix_languages` is 0.45, the mixture of stage a gives at most 0.4" in faults(tmp_path, text)[0]
+    assert load_recipe(write(tmp_path, text.replace("0.45", "40%"))).pretrain.mix_languages == 0.4
     text = GOOD.replace("  sources:", "  existing: x\n  sources:")
     assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
 

@@ -42,7 +42,8 @@ class Preprocess(Section):
     clean: Clean = Clean()
     """What is removed from each text."""
     filters: FilterChoice = Filters()
-    """A preset name (`redwhale-web`, `fineweb2-ko`, `books`, `forum`, `law`, `off`), or `preset` with changes."""
+    """A preset name (`redwhale-web`, `fineweb2-ko`, `books`, `forum`, `law`, `pairs`, `off`), or `preset` with
+    changes."""
     pii: Pii = Pii()
     """Masking of personal data."""
     deduplicate: Deduplicate = Deduplicate()

@@ -20,7 +20,7 @@ class Filters(Section):
     and ratios of letters are taken with code where that is higher. `null` switches a filter off.
     """
 
-    preset: Literal["redwhale-web", "fineweb2-ko", "books", "forum", "law", "off"] = "redwhale-web"
+    preset: Literal["redwhale-web", "fineweb2-ko", "books", "forum", "law", "pairs", "off"] = "redwhale-web"
     """Where the values that are not given come from."""
     words: Literal["eojeol", "kiwi"] = "eojeol"
     """`kiwi`: words are Kiwi's morphemes and code counts as text, as in FineWeb-2; a thousand times slower."""
@@ -229,6 +229,15 @@ FILTER_PRESETS: dict[str, dict[str, Any]] = {
         "max_adult": None,
         "max_gambling": None,
         "max_adverts": None,
+    },
+    # Sentences are short. A text with 15% Hangul among its letters has 7% together with its translation, in which each
+    # syllable becomes 2.5 letters and the rest stays; names, headings and figures stand on both sides.
+    "pairs": {
+        "min_chars": 10,
+        "min_hangul": 0.06,
+        "max_duplicate_lines": 0.7,
+        "max_dup_para_frac": 0.7,
+        "max_dup_para_char_frac": 0.7,
     },
     "off": _OFF,
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from redwhale.core.recipe.corpus import Gate
-from redwhale.core.recipe.fields import Section, Tokens
+from redwhale.core.recipe.fields import Fraction, Section, Tokens
 from redwhale.core.recipe.stages import Stage
 
 
@@ -123,6 +123,9 @@ class Pretrain(Section):
     """Most times that a stage may have gone through a source, earlier stages counted; unset: a warning above 4."""
     documents_attend: Literal["own", "all"] = "own"
     """`own`: a token sees only its own document in a packed sequence; `all`: the whole sequence before it."""
+    mix_languages: Fraction = 0.0
+    """Share of sequences that hold documents of two languages, which see each other whatever `documents_attend` says
+    (XLDA of Trillion-7B); at most twice the share of the rarer language. A stage may have its own."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """Precision of forward and backward passes; master weights and moments are always fp32."""
     optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
@@ -171,3 +174,11 @@ class Pretrain(Section):
         for mixture in [self.mixture or {"": 1.0}, *(s.mixture for s in self.stages if s.mixture is not None)]:
             _mixture_is_sound(mixture)
         return self
+
+    def mixture_of(self, stage: Stage) -> dict[str, float]:
+        """Return the mixture that a stage trains on: its own, or the section's."""
+        return self.mixture if stage.mixture is None else stage.mixture
+
+    def mix_languages_of(self, stage: Stage) -> float:
+        """Return the share of a stage's sequences that hold two languages: its own, or the section's."""
+        return self.mix_languages if stage.mix_languages is None else stage.mix_languages

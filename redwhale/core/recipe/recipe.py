@@ -18,6 +18,8 @@ from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.tokenizer import Tokenizer
 
+_MIXTURE_ROUNDING = 0.01  # a mixture is kept in 1,024ths; the stage itself judges to the last
+
 
 class Machine(Section):
     """Facts about this machine; no result is made again for them."""
@@ -90,6 +92,24 @@ class Recipe(Section):
                 raise ValueError(
                     f"the mixture names {', '.join(unknown)}, which is no source of `preprocess` "
                     f"({', '.join(sorted(known))})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _languages_can_be_mixed(self) -> Recipe:
+        if not (self.pretrain and self.preprocess and self.preprocess.sources):
+            return self
+        languages = {source.name: source.language for source in self.preprocess.sources}
+        for stage in self.pretrain.stages:
+            share, mixture = self.pretrain.mix_languages_of(stage), self.pretrain.mixture_of(stage)
+            tokens = dict.fromkeys(languages.values(), 0.0)
+            for name, weight in mixture.items():
+                tokens[languages[name]] += weight
+            largest = min(1.0, 2 - 2 * max(tokens.values()) / sum(tokens.values())) if mixture else 1.0
+            if share > largest + _MIXTURE_ROUNDING:
+                raise ValueError(
+                    f"`mix_languages` is {share:g}, the mixture of stage {stage.name} gives at most {largest:.4g}: "
+                    "lower it, there or in the stage, or raise the share of the rarer languages"
                 )
         return self
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from redwhale.core.recipe.cleaning import Clean
 from redwhale.core.recipe.fields import Fraction, Section
@@ -34,14 +34,19 @@ class Source(Section):
     saved `datasets` set, an fsspec address (`s3://bucket/*.parquet`), or a set of the hub (`hub:owner/name`)."""
     format: Literal[
         "auto", "jsonl", "parquet", "txt", "datasets", "csv", "tsv", "xlsx", "html", "json",
-        "aihub", "nikl", "kowiki", "namuwiki",
+        "aihub", "nikl", "kowiki", "namuwiki", "pairs",
     ] = "auto"  # fmt: skip
     """`auto` goes by the file's ending. `aihub` and `nikl` know the usual shapes of these corpora, in zips or outside;
-    `kowiki` is a MediaWiki XML dump, `namuwiki` the JSON dump."""
+    `kowiki` is a MediaWiki XML dump, `namuwiki` the JSON dump. `pairs` is parallel text, in files as `auto` reads
+    them: each record becomes one document of `text` and `translation`, either first in half of the documents."""
     text: str = "text"
     """Name of the text column, or in JSON a path to one or more texts (`document[*].paragraph[*].form`)."""
     join: str = "\n"
     """What stands between the texts that a path finds in one record."""
+    translation: str | None = None
+    """Column or path of the translation, for `format: pairs`."""
+    between: str = "\n\n"
+    """What stands between text and translation in a document of `format: pairs`."""
     records: str | None = None
     """Path of what is one record in a JSON file (`document[*]`); unset: `text` up to its first `[*]`."""
     id: str = "id"
@@ -65,12 +70,28 @@ class Source(Section):
     clean: Clean | None = None
     """What is removed from the texts of this source, in place of the section's."""
     filters: FilterChoice | None = None
-    """Filters of this source in place of the section's."""
+    """Filters of this source in place of the section's; the preset `pairs` for `format: pairs` that names none."""
     perplexity: PerplexityShares | Literal["off"] | None = None
-    """Shares of this source in place of the section's; `off` leaves it alone. Sources that are not Korean need it."""
+    """Shares of this source in place of the section's; `off`, as for `format: pairs`, leaves it alone. Sources that are
+    not Korean need it."""
     sample: Sample | None = None
     """Random selection of this source's training documents; unset: all stay."""
     deduplicate: bool = True
     """Whether this source takes part in near-duplicate removal; exact copies go in any case."""
     held_out: HeldOut | None = None
     """Held-out share of this source in place of the section's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_pairs(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("format") == "pairs":
+            return {"filters": "pairs", "perplexity": "off"} | given
+        return given
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> Source:
+        if (self.format == "pairs") != (self.translation is not None):
+            raise ValueError("`format: pairs` and `translation`, the column of the translations, go together")
+        if self.text == self.translation:
+            raise ValueError(f"`text` and `translation` are both {self.text!r}")
+        return self

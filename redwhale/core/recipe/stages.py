@@ -111,6 +111,8 @@ class Stage(Section):
     """Learning rate at the end, as a share of the peak (all but `constant`)."""
     mixture: dict[str, float] | None = None
     """Mixture of this stage in place of the section's."""
+    mix_languages: Fraction | None = None
+    """Share of this stage's sequences that hold two languages, in place of the section's."""
     data: Literal["continue", "restart"] = "continue"
     """`continue`: each source goes on where the stage before ended; `restart`: from its beginning."""
 

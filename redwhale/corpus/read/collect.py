@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,12 @@ from redwhale.corpus.read.pieces import Piece
 from redwhale.corpus.read.streams import Fault
 from redwhale.corpus.texts import Texts
 
+UNPAIRED = "unpaired"
+"""Reason of a record of parallel text that has one side alone."""
 BAD_REASONS = (
     "bad_json", "not_an_object", "no_text", "text_not_a_string", "empty_text", "invalid_utf8", "too_large",
     "bad_csv", "bad_xml", "encrypted", "unsafe_member", "unsupported_member", "truncated_file", "damaged_file",
-    "zip_bomb",
+    "zip_bomb", UNPAIRED,
 )  # fmt: skip
 """Reasons of records that could not be read: what the gate on bad records counts."""
 NO_MAIN_TEXT = "no_main_text"
@@ -137,6 +140,16 @@ class Collector:
             self._objects += 1
         else:
             self._other_columns = self._other_columns or columns
+
+    @property
+    def added(self) -> dict[int, list[Any]]:
+        """Return the text, id, address, licence and title of each row taken from this piece."""
+        return {row: taken for row, *taken in self._added}
+
+    def take_seen(self, sides: Sequence[Collector]) -> None:
+        """Count the piece's objects as those that all ``sides`` found their column in."""
+        self._objects += min(side._objects for side in sides)
+        self._other_columns = next((side._other_columns for side in sides if not side._objects), ())
 
     def records(self) -> Records:
         """Return what was gathered."""

@@ -87,33 +87,40 @@ def _batches(
 
 
 def text_columns(source: Source, file: SourceFile, schema: pa.Schema) -> tuple[str, ...]:
-    """Return the text column, and those of id, address and licence that are there.
+    """Return the text column, that of translations, and those of id, address and licence that are there.
 
     Raises exit code 2 naming the columns where there is no such text column, or it holds no text.
     """
-    if source.text not in schema.names:
+    texts = [name for name in (source.text, source.translation) if name]
+    if not set(texts) <= set(schema.names):
         raise missing_column(source, file.name, schema.names)
-    kind = schema.field(source.text).type
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not any(check(value) for check in _TEXT_TYPES):
-        raise RedwhaleError(
-            f"source {source.name}: column {source.text!r} of {file.name} holds {kind}, not text",
-            where="preprocess.sources",
-            fix=f"set `text:` to one of: {', '.join(schema.names)}",
-            exit_code=USAGE,
-        )
+    for name in texts:
+        kind = schema.field(name).type
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not any(check(value) for check in _TEXT_TYPES):
+            raise RedwhaleError(
+                f"source {source.name}: column {name!r} of {file.name} holds {kind}, not text",
+                where="preprocess.sources",
+                fix=f"set `{_field(source, name)}:` to one of: {', '.join(schema.names)}",
+                exit_code=USAGE,
+            )
     others = [name for name in (source.id, source.url, source.licence_column) if name and name in schema.names]
-    return tuple(dict.fromkeys([source.text, *others]))
+    return tuple(dict.fromkeys([*texts, *others]))
 
 
 def missing_column(source: Source, file: str, names: Any) -> RedwhaleError:
-    """Return the error for a text column that a file does not have, naming those it has."""
+    """Return the error for a column of text or translations that a file does not have, naming those it has."""
+    column = source.translation if source.translation and source.text in names else source.text
     return RedwhaleError(
-        f"source {source.name}: {file} has no column {source.text!r}",
+        f"source {source.name}: {file} has no column {column!r}",
         where="preprocess.sources",
-        fix=f"set `text:` to one of: {', '.join(sorted(names))}",
+        fix=f"set `{_field(source, column)}:` to one of: {', '.join(sorted(names))}",
         exit_code=USAGE,
     )
+
+
+def _field(source: Source, column: str) -> str:
+    return "translation" if column == source.translation else "text"
 
 
 def parse(piece: Piece, source: Source, out: Collector, *, limit: int) -> None:

@@ -135,6 +135,7 @@ def _member_pieces(file: SourceFile, member: Member, source: Source, limit: int)
     if by_ending is None and (source.members is None or source.format == "auto"):
         return None
     format = by_ending if source.format == "auto" else named_format(source.format, by_ending)
-    assert format is not None
+    if format is None:
+        return None
     blocks = raw_blocks(member.content, compression)
     return CUTTERS[format](Content.of(file, format, blocks, member=member.name), source, limit=limit)

@@ -75,11 +75,12 @@ def _load(name: str, source: Source, revision: str | None) -> Any:
 
 
 def _columns(rows: Any, file: SourceFile, source: Source) -> Iterator[dict[str, Any]]:
-    wanted = {str(parse_path(path)[0]) for path in (source.text, source.id, source.url, source.licence_column) if path}
-    text = parse_path(source.text)[0]
+    texts = [parse_path(path)[0] for path in (source.text, source.translation) if path]
+    others = [parse_path(path)[0] for path in (source.id, source.url, source.licence_column) if path]
+    wanted = {str(key) for key in (*texts, *others)}
     try:
         for row in rows:
-            if text not in row:
+            if any(text not in row for text in texts):
                 raise missing_column(source, file.name, row)
             yield {key: value for key, value in row.items() if key in wanted}
     except OSError as error:

@@ -11,8 +11,11 @@ from redwhale.corpus.read.pieces import Content, Piece
 
 
 def cut(content: Content, source: Source, *, limit: int) -> Iterator[Piece]:
-    """Cut a JSON file into the records that the source's paths name; what is read later is the path inside them."""
+    """Cut a JSON file into the records that the source's paths name; what is read later are the paths inside them."""
     written = parse_path(source.records) if source.records else None
     records, text = split_path(parse_path(source.text), written)
     found = JsonStream(content.blocks, limit=limit).found([records])
-    return content.packed((value for _, value in found), text=write_path(text))
+    paths = {"text": write_path(text)}
+    if source.translation:
+        paths["translation"] = write_path(split_path(parse_path(source.translation), records)[1])
+    return content.packed((value for _, value in found), **paths)

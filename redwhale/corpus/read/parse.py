@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.sources import Source
@@ -11,14 +10,8 @@ from redwhale.corpus.read import aihub, columns, csv_rows, html_pages, jsonl, ko
 from redwhale.corpus.read.collect import Collector, Records, Seen
 from redwhale.corpus.read.columns import missing_column
 from redwhale.corpus.read.json_path import parse_path
-from redwhale.corpus.read.pieces import Chunk, Piece
-
-
-class Parser(Protocol):
-    """What each format makes of a piece: texts and rejected records, given to ``out``."""
-
-    def __call__(self, piece: Piece, source: Source, out: Collector, *, limit: int) -> None: ...
-
+from redwhale.corpus.read.pairs import Parser, parse_pairs
+from redwhale.corpus.read.pieces import Chunk
 
 PARSERS: dict[str, Parser] = {
     "jsonl": jsonl.parse,
@@ -42,7 +35,11 @@ def parse_chunk(chunk: Chunk, source: Source) -> Records:
     for piece in chunk.pieces:
         out.begin(piece)
         if piece.data or piece.span >= 0 or piece.bounds is not None:
-            PARSERS[piece.format](piece, source, out, limit=chunk.limit)
+            parser = PARSERS[piece.format]
+            if source.format == "pairs":
+                parse_pairs(piece, source, out, parser=parser, limit=chunk.limit)
+            else:
+                parser(piece, source, out, limit=chunk.limit)
         out.end(piece)
     return out.records()
 

@@ -23,9 +23,9 @@ class Piece:
 
     ``data`` holds them line by line, or as record i = ``data[bounds[i]:bounds[i + 1]]`` with ``bounds`` (n + 1,)
     int64. ``fault`` is what came in place of the record after the last. The first has the row ``first_row``.
-    ``format`` says how they are parsed; ``columns`` are those of a table, ``text`` is a path inside a record where
-    it is not the source's. ``span`` is a part of the file that a worker reads for itself, of ``span_rows`` rows and
-    ``weight`` bytes.
+    ``format`` says how they are parsed; ``columns`` are those of a table, ``text`` and ``translation`` are paths
+    inside a record where they are not the source's. ``span`` is a part of the file that a worker reads for itself,
+    of ``span_rows`` rows and ``weight`` bytes.
     """
 
     file: SourceFile
@@ -38,6 +38,7 @@ class Piece:
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     text: str | None = None
+    translation: str | None = None
     span: int = -1
     span_rows: int = 0
     weight: int = 0

@@ -20,6 +20,8 @@ ENDINGS = {
 ARCHIVES = {
     ".zip": "zip", ".tar": "tar", ".tgz": "tar.gz", ".tar.gz": "tar.gz", ".tar.bz2": "tar.bz2", ".tar.zst": "tar.zst",
 }  # fmt: skip
+PAIRED = ("jsonl", "json", "parquet", "datasets", "csv", "tsv", "xlsx")
+"""Formats that `pairs` may be stored in: their records have columns."""
 _COLUMNS = ("parquet", "datasets", "xlsx")
 _DATASET_STATE = "state.json"
 _DATASET_SPLITS = "dataset_dict.json"
@@ -132,7 +134,8 @@ def _classify(path: Path, name: str, source: Source, where: str) -> SourceFile:
     if source.format != "auto":
         wanted = named_format(source.format, wanted)
     if wanted is None or (compression and wanted in _COLUMNS):
-        known = " ".join([*ENDINGS, *ARCHIVES])
+        endings = [ending for ending in ENDINGS if source.format != "pairs" or ENDINGS[ending] in PAIRED]
+        known = " ".join([*endings, *ARCHIVES])
         raise RedwhaleError(
             f"source {source.name}: the format of {name} is not known by its ending",
             where=where,
@@ -147,8 +150,13 @@ def compression_of(name: str) -> str:
     return next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
 
 
-def named_format(named: str, by_ending: str | None) -> str:
-    """Return the format of a file whose source names one; `aihub` sets hold tables beside their JSON."""
+def named_format(named: str, by_ending: str | None) -> str | None:
+    """Return the format of a file whose source names one; `aihub` sets hold tables beside their JSON.
+
+    `pairs` are stored in several, and None where the ending names none of them.
+    """
+    if named == "pairs":
+        return by_ending if by_ending in PAIRED else None
     return by_ending if named == "aihub" and by_ending and by_ending != "json" else named
 
 

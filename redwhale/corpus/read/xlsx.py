@@ -20,6 +20,7 @@ from redwhale.corpus.read.tables import text_column
 _HELD_BYTES = 64 << 20
 _SHEET_BYTES = 4 << 30
 _MOST_EXPANSION = 200
+_TRANSLATION = "translation"
 _SMALL_BYTES = 1 << 20
 
 
@@ -59,7 +60,8 @@ def _pieces(raw: BinaryIO, content: Content, source: Source) -> Iterator[Piece]:
             continue  # a chart
         part = Content(content.file, "jsonl", iter(()), "!".join(filter(None, [content.member, sheet.title])))
         try:
-            yield from part.packed(_rows(sheet, source, f"{content.file.name}!{part.member}"), text="text")
+            rows = _rows(sheet, source, f"{content.file.name}!{part.member}")
+            yield from part.packed(rows, text="text", translation=_TRANSLATION)
             found = True
         except RedwhaleError as error:
             missing = missing or error
@@ -91,6 +93,8 @@ def _rows(sheet: Any, source: Source, name: str) -> Iterator[bytes | Fault]:
             return
         wanted = {"text": text_column(source, name, columns)}
         others = {"id": source.id, "url": source.url, "licence": source.licence_column}
+        if source.translation:
+            wanted[_TRANSLATION] = source.translation
         wanted |= {source_key(source, key): column for key, column in others.items() if column in columns}
         places = {key: columns.index(column) for key, column in wanted.items()}
         for row in rows:
