@@ -29,7 +29,7 @@ def show_plan(
     })  # fmt: skip
     for plan in plans:
         show(plan.shape.table, name=plan.name, console=console)
-    console.table(_title(plans[0], settings), ["stage", *_CATEGORIES, "peak", "host", "disk", "fits"], [
+    console.table(_title(plans, settings), ["stage", *_CATEGORIES, "peak", "host", "disk", "fits"], [
         [f"{plan.number} {plan.name}", *(_gib(getattr(plan.memory, name)) for name in _CATEGORIES),
          _gib(plan.memory.peak), _gib(plan.memory.host), _gib(plan.memory.disk), _verdict(plan)]
         for plan in plans
@@ -49,16 +49,23 @@ def show_plan(
             )
 
 
-def _title(plan: StagePlan, settings: Pretrain) -> str:
+def _title(plans: Sequence[StagePlan], settings: Pretrain) -> str:
     """Return the settings on which memory depends, in one line."""
+    plan = plans[0]
     engine = f"ZeRO {settings.deepspeed.zero}" if settings.deepspeed and settings.deepspeed.zero else "plain engine"
     offload = settings.deepspeed.offload if settings.deepspeed else "none"
     where = f" on {plan.card.name}" if plan.card else ""
     return (
         f"GiB per device{where}: {plan.devices} device{'s' if plan.devices > 1 else ''}, {engine}, offload {offload}, "
-        f"{settings.precision}, micro-batch {settings.micro_batch} x {settings.sequence_length}, "
+        f"{settings.precision}, micro-batch {_micro_batches(plans)} x {settings.sequence_length}, "
         f"recompute {settings.recompute}"
     )
+
+
+def _micro_batches(plans: Sequence[StagePlan]) -> str:
+    """Return the micro-batches of the stages, one number where all have the same."""
+    sizes = [str(plan.micro_batch) for plan in plans]
+    return sizes[0] if len(set(sizes)) == 1 else f"{', '.join(sizes)} (by stage)"
 
 
 def _verdict(plan: StagePlan) -> str:

@@ -72,3 +72,10 @@ class Batcher:
             torch.from_numpy(np.stack([row.input_ids for row, _ in rows])), torch.from_numpy(np.stack(labels)),
             torch.from_numpy(np.stack(positions)), documents,
         )  # fmt: skip
+
+
+def blank_batch(rows: int, tokens: int, *, own_documents: bool) -> Batch:
+    """Return a micro-batch ``(rows, tokens)`` in which nothing is to be learnt."""
+    ids = torch.zeros(rows, tokens, dtype=torch.long)
+    documents = torch.zeros(rows, tokens, dtype=torch.int32) if own_documents else None
+    return Batch(ids, torch.full_like(ids, IGNORED_LABEL), torch.arange(tokens).expand(rows, -1), documents)

@@ -43,7 +43,8 @@ class StageState:
     """Where a stage stands after ``step`` steps.
 
     ``updates`` are those applied at a learning rate above 0; ``measured`` maps a step to its measurements;
-    ``base_english``: the base's bits per byte; ``recent_losses``: those that a spike is judged by.
+    ``base_english``: the base's bits per byte; ``recent_losses``: those that a spike is judged by;
+    ``micro_batch``: sequences per pass, which decide the order of sums.
     """
 
     step: int = 0
@@ -57,6 +58,7 @@ class StageState:
     first_loss: float | None = None
     last_loss: float | None = None
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    micro_batch: int | None = None
 
 
 def save(
@@ -144,6 +146,15 @@ def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) 
             return open_stored(path, trained=trained, digests=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             console.warn(f"{path} is damaged ({error}); trying the one before")
+    return None
+
+
+def recorded_micro_batch(folder: Path) -> int | None:
+    """Return the micro-batch that the newest readable checkpoint was made with, None where there is none."""
+    for path in _stored(folder):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            size = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))["state"]["micro_batch"]
+            return None if size is None else int(size)
     return None
 
 

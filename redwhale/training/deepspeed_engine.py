@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
-from redwhale.training.batch import Batch
+from redwhale.training.batch import Batch, blank_batch
 from redwhale.training.engine import Update, compute_dtype, evaluating, release_memory
 from redwhale.training.host_adam import compile_host_adam
 from redwhale.training.launch import World
@@ -247,18 +247,25 @@ class DeepSpeedEngine:
         """
         from deepspeed.utils import safe_set_full_optimizer_state
 
-        shape = (1, _REHEARSAL_TOKENS)
-        ids = torch.zeros(shape, dtype=torch.long, device=self.world.device)
-        for number in range(self.micro_batches):
-            loss = self.engine(ids, labels=torch.full_like(ids, -100))
-            self.backward(loss, last=number == self.micro_batches - 1)
-        self.step(0.0, finite=True)
+        self.rehearse(1, _REHEARSAL_TOKENS)
         self._link_moments()
         for name, parameter in self.trained.items():
             stored = state(name)
             self._set_master(name, stored["master"])
             for key in MOMENTS:
                 safe_set_full_optimizer_state(parameter, stored[key].to(self.world.device), key)
+        self._set_adam_steps(adam_steps)
+
+    def rehearse(self, rows: int, tokens: int) -> None:
+        """Do a whole step without labels at a rate of 0, each pass as large as given."""
+        batch = blank_batch(rows, tokens, own_documents=self.settings.documents_attend == "own").to(self.world.device)
+        for number in range(self.micro_batches):
+            last = number == self.micro_batches - 1
+            self.backward(self.forward(batch, last=last), last=last)
+        self.step(0.0, finite=True)
+        self._set_adam_steps(0)
+
+    def _set_adam_steps(self, adam_steps: int) -> None:
         for each in self._adam_states():
             step = each["step"]  # DeepSpeed's own Adam counts in a plain number
             each["step"] = torch.full_like(step, float(adam_steps)) if torch.is_tensor(step) else adam_steps

@@ -20,9 +20,9 @@ from torch.utils.checkpoint import create_selective_checkpoint_contexts
 
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
-from redwhale.training.batch import Batch
+from redwhale.training.batch import Batch, blank_batch
 from redwhale.training.launch import World
-from redwhale.training.model import Prepared
+from redwhale.training.model import Prepared, decoder_layers
 from redwhale.training.optimizer import (
     adam_steps_of,
     check_groups,
@@ -93,6 +93,9 @@ class Engine(Protocol):
     def restore(self, state: Callable[[str], Mapping[str, Tensor]], *, adam_steps: int) -> None:
         """Set master and moments of every trainable tensor; the weights must stand in the model already."""
 
+    def rehearse(self, rows: int, tokens: int) -> None:
+        """Do a whole step on ``(rows, tokens)`` without labels at a rate of 0: all memory is used, nothing changes."""
+
     def close(self) -> None:
         """Give the memory of gradients and optimizer states back; the engine is not used after it."""
 
@@ -102,11 +105,32 @@ def make_engine(
 ) -> Engine:
     """Make the engine that the recipe asks for and assert that it is the one."""
     recompute_activations(prepared.model, settings.recompute)
+    if settings.compile == "layers":
+        for layer in decoder_layers(prepared.model)[1]:
+            layer.compile()
     if settings.deepspeed is None or settings.deepspeed.zero == 0:
         return PlainEngine(prepared, trained, settings=settings, world=world)
     from redwhale.training.deepspeed_engine import DeepSpeedEngine
 
     return DeepSpeedEngine(prepared, trained, settings=settings, micro_batches=micro_batches, world=world)
+
+
+@contextlib.contextmanager
+def explain_compiler(settings: Pretrain) -> Iterator[None]:
+    """Turn a failure to compile the layers, which comes with their first pass, into an error that says the way out."""
+    if settings.compile == "none":
+        yield
+        return
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RedwhaleError(
+            f"the layers cannot be compiled ({reason})", where="pretrain.compile", exit_code=FAILED,
+            fix="set `compile: none`; the same command then goes on from the last checkpoint",
+        ) from error  # fmt: skip
 
 
 def recompute_activations(model: Any, how: str) -> None:
@@ -212,6 +236,13 @@ class PlainEngine:
             parameter.copy_(stored["master"])
             if adam_steps:
                 set_moments(self.optimizer, parameter, stored, adam_steps=adam_steps)
+
+    def rehearse(self, rows: int, tokens: int) -> None:
+        """Do a whole step without labels at a rate of 0."""
+        batch = blank_batch(rows, tokens, own_documents=self.settings.documents_attend == "own")
+        self.backward(self.forward(batch.to(self.world.device), last=True), last=True)
+        self.step(0.0, finite=True)
+        self.optimizer.state.clear()
 
     def close(self) -> None:
         """Give the memory of gradients and optimizer states back."""

@@ -106,6 +106,7 @@ def open_data(recipe: Recipe, index: int, *, world: World, console: Console) -> 
         start=start, packing=settings.packing, mix_languages=settings.mix_languages_of(stage),
         sequences=course.sequences,
     )  # fmt: skip
+    assert settings.micro_batch != "auto", "the stage resolves it first"
     batcher = Batcher(
         order.sequence, course.sequences_per_step, settings.micro_batch,
         own_documents=settings.documents_attend == "own", rank=world.rank, world=world.size,
@@ -214,6 +215,7 @@ def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, A
         "optimizer": engine.optimizer_name,
         "precision": settings.precision,
         "recompute": settings.recompute,
+        "compile": settings.compile,
         "micro_batch": settings.micro_batch,
         "device": str(world.device),
         "threads": torch.get_num_threads(),

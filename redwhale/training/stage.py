@@ -9,7 +9,7 @@ from redwhale.core.console import Console
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built
-from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup, trackers
+from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup, trackers, trial
 from redwhale.training.checkpoint import StageState
 from redwhale.training.estimate.plan import StagePlan
 from redwhale.training.estimate.shortage import explain_shortage
@@ -26,12 +26,24 @@ def train_stage(
 
     ``command`` is what resumes it. Raises exit code 4 where memory runs out.
     """
-    with setup.deterministic(world.device), explain_shortage(recipe, index, device=world.device):
-        return _train_stage(recipe, index, command=command, world=world, console=console, after=after)
+    with (
+        setup.deterministic(world.device), explain_shortage(recipe, index, device=world.device),
+        engine.explain_compiler(recipe.need("pretrain")),
+    ):  # fmt: skip
+        sizes = trial.sizes(recipe, index, world=world)
+        for size in sizes:
+            try:
+                return _train_stage(
+                    trial.with_micro_batch(recipe, size), index, command=command, world=world, console=console,
+                    after=after, rehearse=size != sizes[-1],
+                )  # fmt: skip
+            except trial.TooLarge:
+                console.warn(f"a micro-batch of {size} does not fit, although planned to; trying {size // 2}")
+        raise AssertionError("the smallest micro-batch is not rehearsed")
 
 
 def _train_stage(
-    recipe: Recipe, index: int, *, command: str, world: World, console: Console, after: After | None
+    recipe: Recipe, index: int, *, command: str, world: World, console: Console, after: After | None, rehearse: bool
 ) -> Built:  # fmt: skip
     meter.forget_peak(world.device)
     settings: Pretrain = recipe.need("pretrain")
@@ -49,11 +61,14 @@ def _train_stage(
         prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
     )
     state = StageState(base_english=parent.base_english(recipe, index))
+    if rehearse:
+        trial.rehearse(runner, settings, world=world)
     for remark in runner.remarks:
         console.warn(f"stage {stage.name}: {remark}")
     if stored:
         runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
         state = stored.state
+    state.micro_batch = data.batcher.micro_batch
     facts = setup.describe(runner, settings, world=world)
     console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
     held_out = setup.open_held_out(recipe, index, world=world, after=after)

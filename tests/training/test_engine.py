@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.stages import Train
 from redwhale.training import launch, partition
 from redwhale.training.batch import Batch, Batcher
 from redwhale.training.checkpoint import StageState, load_masters, open_stored, save
 from redwhale.training.deepspeed_engine import render_config
-from redwhale.training.engine import Engine, make_engine
+from redwhale.training.engine import Engine, explain_compiler, make_engine
 from redwhale.training.guard import MovementGuard, fingerprint
 from redwhale.training.model import Prepared, prepare
 from redwhale.training.partition import TrainedTensor
@@ -220,6 +221,53 @@ def test_a_checkpoint_restores_the_run(untied: Path, tmp_path: Path, before: str
             assert torch.equal(expected, found), tensor.name
         else:
             torch.testing.assert_close(expected, found, rtol=0, atol=1e-6 if precision == "fp32" else 2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_compiled_layers_make_the_same_updates(untied: Path, recompute: str) -> None:
+    """Compiles kernels, hence slow."""
+    found = []
+    for compiled in ("none", "layers"):
+        _, trained, runner, batcher = make(untied, ALL, recompute=recompute, compile=compiled)
+        calls = [layer._compiled_call_impl for layer in runner.bare.model.model.layers]
+        assert all((call is not None) == (compiled == "layers") for call in calls)
+        run_steps(runner, batcher, range(3))
+        found.append(masters(runner, trained))
+    for name, expected in found[0].items():
+        # Fused kernels round otherwise, and Adam's first updates make a rounding of a tiny gradient a part of the rate.
+        torch.testing.assert_close(found[1][name], expected, rtol=0, atol=0.05 * PEAK_RATE)
+
+
+def test_a_compiler_that_fails_is_named_with_the_way_out() -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    settings = Pretrain.model_validate({"compile": "layers", "stages": [stages.stage(layers="all")]})
+    with pytest.raises(RedwhaleError) as raised, explain_compiler(settings):
+        raise TorchDynamoException("no compiler found\nand more")
+    assert raised.value.what == "the layers cannot be compiled (no compiler found)"
+    assert raised.value.where == "pretrain.compile" and "`compile: none`" in raised.value.fix
+    refused = {"compile": "layers", "deepspeed": {"zero": 3}, "stages": [stages.stage(layers="all")]}
+    with pytest.raises(ValueError, match="does not go with ZeRO 3"):
+        Pretrain.model_validate(refused)
+
+
+@pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3"])
+def test_a_rehearsal_changes_nothing(untied: Path, engine: str) -> None:
+    _, trained, runner, batcher = make(untied, ALL, engine=engine)
+    before = masters(runner, trained)
+    runner.rehearse(3, 16)
+    assert runner.adam_steps() == 0
+    for name, value in masters(runner, trained).items():
+        assert torch.equal(before[name], value), name
+    run_steps(runner, batcher, range(2))
+    found = masters(runner, trained)
+    runner.close()
+    _, _, other, _ = make(untied, ALL, engine=engine)
+    run_steps(other, batcher, range(2))
+    for name, value in masters(other, trained).items():
+        assert torch.equal(found[name], value), name
+    other.close()
 
 
 def run_steps(runner: Engine, batcher: Batcher, numbers: Iterator[int] | range) -> None:

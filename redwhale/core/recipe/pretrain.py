@@ -112,8 +112,9 @@ class Pretrain(Section):
     """Tokens per sequence."""
     batch_tokens: Tokens = 1_000_000
     """Tokens per optimizer step over all devices; rounded down to whole sequences."""
-    micro_batch: int = Field(default=1, ge=1)
-    """Sequences per device and forward pass; gradients are summed up to `batch_tokens`."""
+    micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    """Sequences per device and forward pass; gradients are summed up to `batch_tokens`. `auto`: the most that the plan
+    says fits, tried once on a GPU before training and halved where it does not."""
     mixture: dict[str, float] = Field(default={})
     """Share of each source by tokens; empty: in proportion to their size."""
     packing: Literal["best-fit", "concatenate"] = "best-fit"
@@ -140,6 +141,9 @@ class Pretrain(Section):
     recompute: Annotated[Literal["none", "selective", "full"], BeforeValidator(_switched)] = "full"
     """Make activations again in the backward pass. `full`: all but each layer's input, least memory, about a third
     more work; `selective`: products of matrices and attention are kept, the rest is made again; `none`."""
+    compile: Literal["none", "layers"] = "none"
+    """Compile each `layers`' kernels (torch.compile) on their first pass; minutes, won back in long stages. Not with
+    ZeRO 3."""
     deepspeed: DeepSpeed | None = DeepSpeed()
     """DeepSpeed settings; `null` for the plain engine."""
     spikes: Spikes | None = None
@@ -164,6 +168,8 @@ class Pretrain(Section):
     def _consistent(self) -> Pretrain:
         if self.optimizer == "adamw-8bit" and self.deepspeed and self.deepspeed.zero:
             raise ValueError("`optimizer: adamw-8bit` runs on the plain engine alone: set `deepspeed: null`")
+        if self.compile != "none" and self.deepspeed and self.deepspeed.zero == 3:
+            raise ValueError("`compile: layers` does not go with ZeRO 3, which gathers weights between the kernels")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("stage names must differ")

@@ -101,15 +101,27 @@ def _frugal(settings: Pretrain, *, devices: int) -> Iterator[_Change]:
     engines = [now, *({"zero": zero, "offload": "none"} for zero in (1, 2, 3) if devices > 1 and zero > level)]
     engines += [{"zero": zero, "offload": "optimizer"} for zero in (2, 3) if zero >= level]
     engines.append({"zero": 3, "offload": "all"})
+    optimizers = [(engine, "adamw" if engine and engine["zero"] else settings.optimizer) for engine in engines]
+    optimizers.append((None, "adamw-8bit"))  # on the plain engine alone
     recompute = _RECOMPUTE[_RECOMPUTE.index(settings.recompute) :]
-    before = {"micro_batch": settings.micro_batch, "recompute": settings.recompute, "deepspeed": now}
-    for values in product(dict.fromkeys((settings.micro_batch, 1)), recompute, engines):
-        fields = {key: value for key, value in zip(before, values, strict=True) if value != before[key]}
+    before = {
+        "micro_batch": settings.micro_batch, "recompute": settings.recompute, "deepspeed": now,
+        "optimizer": settings.optimizer,
+    }  # fmt: skip
+    for rows, again, (engine, optimizer) in product(dict.fromkeys(_sizes(settings)), recompute, optimizers):
+        after = {"micro_batch": rows, "recompute": again, "deepspeed": engine, "optimizer": optimizer}
+        fields = {key: value for key, value in after.items() if value != before[key]}
         models = {"deepspeed": DeepSpeed.model_validate(fields["deepspeed"])} if fields.get("deepspeed") else {}
         yield _Change(tuple(f"pretrain.{key}: {_written(value)}" for key, value in fields.items()), fields | models)
 
 
+def _sizes(settings: Pretrain) -> tuple[Any, ...]:
+    return (settings.micro_batch,) if settings.micro_batch == "auto" else (settings.micro_batch, 1)
+
+
 def _written(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {item}" for key, item in value.items()) + "}"
     return str(value)

@@ -15,6 +15,8 @@ from redwhale.training.loss import CHUNK_BYTES, FEWEST_POSITIONS
 
 ADAM_BYTES = 12
 """Master and two moments in float32, per trained weight."""
+MOMENTS_BYTES = {"adamw": 8.0, "adamw-8bit": 2 + 8 / 256}
+"""Two moments per trained weight: float32, or a byte each and a float32 scale for every 256."""
 BUCKET_ELEMENTS = 50_000_000
 LIVE_ELEMENTS = 1_000_000_000
 """Most weights that ZeRO-3 keeps gathered (DeepSpeed's default of ``stage3_max_live_parameters``)."""
@@ -52,6 +54,7 @@ def memory_of(shape: StageShape, settings: Pretrain, *, devices: int) -> Memory:
     """Return the bytes of a stage on each of ``devices`` devices."""
     low = 2 if settings.precision == "bf16" else 4
     zero = settings.deepspeed.zero if settings.deepspeed else 0
+    assert settings.micro_batch != "auto", "the plan resolves it first"
     positions = settings.micro_batch * settings.sequence_length
     held = _held_by_zero if zero else _held_plain
     weights, gradients, optimizer, buffers, step, host = held(shape, settings, low=low, devices=devices)
@@ -71,7 +74,8 @@ def _held_plain(shape: StageShape, settings: Pretrain, *, low: int, devices: int
     frozen = shape.elements - shape.trained
     cast = low * shape.trained if low < 4 else 0  # autocast keeps the low copies until the pass ends
     buckets = 4 * shape.trained if devices > 1 else 0  # DDP's own copy of the gradients
-    return low * frozen + 4 * shape.trained, 4 * shape.trained, 8 * shape.trained, cast + buckets, 0, 0
+    moments = round(MOMENTS_BYTES[settings.optimizer] * shape.trained)
+    return low * frozen + 4 * shape.trained, 4 * shape.trained, moments, cast + buckets, 0, 0
 
 
 def _held_by_zero(shape: StageShape, settings: Pretrain, *, low: int, devices: int) -> tuple[int, ...]:

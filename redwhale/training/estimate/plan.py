@@ -8,6 +8,7 @@ from typing import Any
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.estimate.cards import Card
 from redwhale.training.estimate.memory import Memory, memory_of
+from redwhale.training.estimate.micro_batch import resolve
 from redwhale.training.estimate.shape import StageShape
 from redwhale.training.estimate.work import Work, work_of
 from redwhale.training.schedule import Course
@@ -34,6 +35,7 @@ class StagePlan:
     card: Card | None
     utilisation: float
     steps: int
+    micro_batch: int
     waiting_seconds: float
 
     @property
@@ -62,6 +64,7 @@ class StagePlan:
             "stage": self.number, "name": self.name, "tokens": self.tokens,
             "trains": [row.__dict__ for row in self.shape.table], "trained_parameters": self.shape.trained,
             "parameters": self.shape.elements, "memory_bytes": self.memory.as_dict(), "fits": self.fits,
+            "micro_batch": self.micro_batch,
             "model_flops_per_token": self.work.model_flops, "hardware_flops_per_token": self.work.hardware_flops,
             "tokens_per_second": self.tokens_per_second, "hours": hours, "cost": cost,
         }  # fmt: skip
@@ -72,6 +75,8 @@ def plan_stage(
     utilisation: float = ASSUMED_UTILISATION,
 ) -> StagePlan:  # fmt: skip
     """Plan stage ``index`` (from 0) of a shape on ``devices`` cards."""
+    settings = resolve(settings, index, shape=shape, devices=devices, card=card)
+    assert settings.micro_batch != "auto"
     course = Course.of(settings, index)
     rows = -(-course.sequences_per_step // devices)
     return StagePlan(
@@ -79,6 +84,7 @@ def plan_stage(
         memory=memory_of(shape, settings, devices=devices),
         work=work_of(shape, sequence_length=settings.sequence_length, recompute=settings.recompute),
         tokens=course.tokens, devices=devices, card=card, utilisation=utilisation, steps=course.steps,
+        micro_batch=settings.micro_batch,
         waiting_seconds=_waiting_seconds(shape, settings, devices=devices, passes=-(-rows // settings.micro_batch)),
     )  # fmt: skip
 

@@ -26,12 +26,16 @@ def explain_shortage(recipe: Recipe, index: int, *, device: torch.device) -> Ite
     """Turn running out of memory into an error of exit code 4 that names the plan, the peak and a cure."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _shortage(recipe, index, device) from error
-    except RuntimeError as error:
-        if any(words in str(error) for words in _ON_A_CPU):
+    except (MemoryError, RuntimeError) as error:
+        if is_shortage(error):
             raise _shortage(recipe, index, device) from error
         raise
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether an error says that memory has run out, on a GPU or in main memory."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or any(words in str(error) for words in _ON_A_CPU)
 
 
 def _shortage(recipe: Recipe, index: int, device: torch.device) -> RedwhaleError:
