@@ -216,7 +216,7 @@ class Study:
             "epochs": {name: round(one["epochs"], 3) for name, one in found[-1]["counts"]["realised_mixture"].items()},
             "start": bits(metrics[0]["start"]), "stages": [bits(one["end"]) for one in metrics],
             "base_english": metrics[0]["base_english"], "threads": metrics[0]["threads"],
-            "seconds": round(sum(sum(one["seconds"].values()) for one in metrics), 1),
+            "seconds": round(sum(m["counts"]["tokens"] / m["metrics"]["tokens_per_second"] for m in found), 1),
             "peak_bytes": max(one["peak_memory_bytes"] for one in metrics),
             "skipped": sum(manifest["counts"]["skipped_updates"] for manifest in found),
         }  # fmt: skip
