@@ -83,8 +83,10 @@ def save(
                 save_file(tensors, path)
                 files[path.name] = {"sha256": hash_file(path), "tensors": names}
         if temporary is not None:
-            content = {"schema_version": SCHEMA, "identity": begun_identity(folder.parent)}
-            content |= {"state": asdict(state), "files": files}
+            content = {
+                "schema_version": SCHEMA, "identity": begun_identity(folder.parent), "state": asdict(state),
+                "files": files,
+            }  # fmt: skip
             text = json.dumps(content | {"sha256": hash_json(content)}, indent=1)
             (temporary / STATE_NAME).write_text(text, encoding="utf-8")
     if world.leads:
