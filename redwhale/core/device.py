@@ -28,3 +28,15 @@ def choose_device(recipe: Recipe) -> torch.device:
     if wish == "cpu" or not available:
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def check_devices(recipe: Recipe) -> None:
+    """Raise exit code 2 where CUDA is asked for and absent, or ``machine.devices`` are more than the GPUs there are."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if choose_device(recipe).type == "cuda" and recipe.machine.devices > count:
+        raise RedwhaleError(
+            f"{recipe.machine.devices} GPUs are asked for, this machine has {count}",
+            where=f"{recipe.file}: machine.devices", fix=f"set it to at most {count}", exit_code=USAGE,
+        )  # fmt: skip

@@ -188,6 +188,12 @@ def _read_begun(folder: Path) -> _Begun | None:
         return None
 
 
+def begun_identity(folder: Path) -> str | None:
+    """Return the identity of the unfinished run that ``folder`` belongs to, None where it belongs to none."""
+    begun = _read_begun(folder)
+    return begun.identity if begun else None
+
+
 def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
     """Mark the folder as begun, or check that an interrupted run is the same one.
 

@@ -2,8 +2,8 @@
 
 A checkpoint is a folder ``step-000123`` of safetensors files with ``NAME:master``, ``NAME:exp_avg`` and
 ``NAME:exp_avg_sq`` in float32 for every trained tensor (of moments in 8 bits with the scales of their blocks),
-and ``state.json`` with the place in the stage and the digests of the files. Frozen weights are not in it: they
-are the parent artifact's.
+and ``state.json`` with the place in the stage, the identity of the stage that made it, and digests of the files
+and of itself. Frozen weights are not in it: they are the parent artifact's.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from redwhale.core.artifact import hash_file
+from redwhale.core.artifact import hash_file, hash_json
 from redwhale.core.console import Console
-from redwhale.core.errors import RESOURCES, RedwhaleError
+from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
 from redwhale.core.publish import atomic_folder
+from redwhale.core.step import begun_identity
 from redwhale.training.engine import Engine
 from redwhale.training.launch import World
 from redwhale.training.optimizer import MOMENTS, SCALES
 from redwhale.training.partition import TrainedTensor
 
 STATE_NAME = "state.json"
-SCHEMA = 1
+SCHEMA = 2
 _FILE_BYTES = 2**30
 _SPARE = 1.02  # headers, and what others write meanwhile
 _ALWAYS = ("master", *MOMENTS)
@@ -86,7 +87,11 @@ def save(
                 save_file(tensors, path)
                 files[path.name] = {"sha256": hash_file(path), "tensors": names}
         if temporary is not None:
-            text = json.dumps({"schema_version": SCHEMA, "state": asdict(state), "files": files}, indent=1)
+            content = {
+                "schema_version": SCHEMA, "identity": begun_identity(folder.parent), "state": asdict(state),
+                "files": files,
+            }  # fmt: skip
+            text = json.dumps(content | {"sha256": hash_json(content)}, indent=1)
             (temporary / STATE_NAME).write_text(text, encoding="utf-8")
     if world.leads:
         for old in _stored(folder)[keep:]:
@@ -140,12 +145,16 @@ class Stored:
 
 
 def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) -> Stored | None:
-    """Return the newest checkpoint whose files match their digests; say which ones do not."""
-    for path in _stored(folder):
+    """Return the newest checkpoint whose files match their digests; say which ones do not.
+
+    Raises exit code 2 where it is another stage's, or was made from other settings or inputs.
+    """
+    for path in (stored := _stored(folder)):
         try:
             return open_stored(path, trained=trained, digests=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            console.warn(f"{path} is damaged ({error}); trying the one before")
+            before = "the stage starts from its beginning" if path == stored[-1] else "trying the one before"
+            console.warn(f"{path} is damaged ({error}); {before}")
     return None
 
 
@@ -159,10 +168,17 @@ def recorded_micro_batch(folder: Path) -> int | None:
 
 
 def open_stored(path: Path, *, trained: Sequence[TrainedTensor], digests: bool = False) -> Stored:
-    """Open one checkpoint; raise ValueError, KeyError or OSError where it is not whole."""
+    """Open one checkpoint; raise ValueError, KeyError or OSError where it is not whole, exit code 2 where foreign."""
     raw = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))
     if raw["schema_version"] != SCHEMA:
         raise ValueError(f"schema {raw['schema_version']}, this version reads {SCHEMA}")
+    if raw.pop("sha256") != hash_json(raw):
+        raise ValueError(f"{STATE_NAME} does not match its digest")
+    if raw["identity"] != begun_identity(path.parent.parent):
+        raise RedwhaleError(
+            "the checkpoint is of another stage, or was made from other settings or inputs", where=str(path),
+            fix="remove it, or make the stage again with --fresh", exit_code=USAGE,
+        )  # fmt: skip
     files: dict[str, str] = {}
     for name, record in raw["files"].items():
         if Path(name).name != name:

@@ -116,8 +116,7 @@ class DataOrder:
             if not weights:
                 raise RedwhaleError(
                     "no source has tokens to train on", where="preprocess",
-                    fix="lower `pretrain.sequence_length` or add text: a source needs one whole sequence",
-                    exit_code=USAGE,
+                    fix="add text, or see why preprocess rejected all of it", exit_code=USAGE,
                 )  # fmt: skip
             return weights
         unknown = sorted(mixture.keys() - self._sources.keys())

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.training.loss import summed_cross_entropy
 
 ROWS_NAME = "rows.json"
@@ -128,14 +128,17 @@ def cut_blocks(matrix: nn.Parameter, layout: RowLayout, word: str) -> dict[str, 
 
 
 def check_layout(model: Any, layout: RowLayout, *, where: str) -> None:
-    """Raise where ``rows.json``, the matrices and their tie disagree, or the head has a bias."""
+    """Raise exit code 2 where ``rows.json``, the matrices and their tie disagree, or the head has a bias."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = embedding.weight is head.weight
     if {len(embedding.weight), len(head.weight)} != {layout.rows} or tied != layout.tied:
         raise RedwhaleError(
             f"{ROWS_NAME} says {layout.rows} rows, tied {layout.tied}; the model has {len(embedding.weight)} in the "
             f"embedding and {len(head.weight)} in the head, tied {tied}",
-            where=where, fix="make the model again with `redwhale init-model --fresh`", exit_code=FAILED,
+            where=where, fix="make the model again with `redwhale init-model --fresh`", exit_code=USAGE,
         )  # fmt: skip
     if getattr(head, "bias", None) is not None:
-        raise RedwhaleError("the head has a bias, which training does not know", where=where, exit_code=USAGE)
+        raise RedwhaleError(
+            "the head has a bias, which training does not know", where=where, fix="choose a base without one",
+            exit_code=USAGE,
+        )  # fmt: skip

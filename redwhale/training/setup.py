@@ -112,8 +112,21 @@ def open_data(recipe: Recipe, index: int, *, world: World, console: Console) -> 
         own_documents=settings.documents_attend == "own", rank=world.rank, world=world.size,
     )  # fmt: skip
     data = StageData(order, course, batcher)
+    check_batch(data, stage=stage.name)
     check_epochs(data, settings.most_epochs, stage=stage.name, console=console)
     return data
+
+
+def check_batch(data: StageData, *, stage: str) -> None:
+    """Raise exit code 2 where a source has fewer sequences than a batch takes of it: they would stand in it twice."""
+    for name, numbers in data.order.realised(data.course.sequences).items():
+        taken, blocks = numbers["share"] * data.course.sequences_per_step, data.order.blocks[name]
+        if taken > blocks:
+            raise RedwhaleError(
+                f"a batch of stage {stage} takes {taken:.1f} sequences of {name}, which has only {blocks}",
+                where="pretrain.batch_tokens", exit_code=USAGE,
+                fix=f"lower `batch_tokens` or the share of {name} in `mixture`, or add text",
+            )  # fmt: skip
 
 
 def check_epochs(data: StageData, most: float | None, *, stage: str, console: Console) -> None:

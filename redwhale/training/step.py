@@ -112,8 +112,10 @@ def run(
 
 def _launch(recipe: Recipe, index: int, *, console: Console, fresh: bool, verify: bool) -> Manifest:
     """Start the stage's processes, of which the first packs tokens, and wait for them; raises with their exit code."""
+    from redwhale.core.device import check_devices
     from redwhale.training import torchrun
 
+    check_devices(recipe)
     arguments = torchrun.module_arguments(recipe, index, fresh=fresh, verify=verify, quiet=console.quiet)
     code = torchrun.launch(recipe.machine, arguments)
     folder = recipe.stage_folder(index)

@@ -1,4 +1,4 @@
-"""Two processes under torchrun: the same model as one makes, and a stop that loses nothing."""
+"""Two processes under torchrun: the same model as one makes, a stop that loses nothing, a change on the way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pathlib import Path
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from redwhale.core.recipe.load import load_recipe
-from redwhale.training import deepspeed_engine, step
+from redwhale.training import data, deepspeed_engine, step
 from tests.training.stages import QUIET
 
 def stop_process_0(model, tokenizer, calls=[]):
@@ -58,9 +59,19 @@ def count_exchanges():
         self.register_comm_hook(None, hook)
     torch.nn.parallel.DistributedDataParallel.__init__ = hooked
 
+def note_blocks(address=data.DataOrder.address):
+    # write down what every process reads as which sequence
+    def noted(self, index):
+        found = address(self, index)
+        with open(sys.argv[1] + ".blocks", "a") as file:
+            file.write(f"{index} {found[0]}:{found[1]}\\n")
+        return found
+    data.DataOrder.address = noted
+
 if __name__ == "__main__":
     part_everything()
     count_exchanges()
+    note_blocks()
     after = stop_process_0 if len(sys.argv) > 2 else None
     step.run(load_recipe(Path(sys.argv[1])), 0, console=QUIET, after=after)
 """
@@ -75,15 +86,18 @@ def start(root: Path, **settings: Any) -> Recipe:
     return recipe
 
 
-def train_in_two(recipe: Recipe, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the stage in two processes of one thread each."""
+def train_in_processes(
+    recipe: Recipe, *arguments: str, processes: int = 2, fault: str = ""
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    """Run the stage in processes of one thread each, which kill themselves at a fault."""
     script = recipe.file.parent / "train.py"
     script.write_text(TRAIN)
     return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script),
-         str(recipe.file), *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, timeout=300, check=False,
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes),
+         str(script), str(recipe.file), *arguments],
+        env=os.environ | {
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2]), "REDWHALE_FAULT": fault,
+        }, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -106,7 +120,7 @@ def test_two_processes_make_the_model_of_one(tmp_path: Path, deepspeed: Any) -> 
     step.run(one, 0, console=QUIET)
     two = start(tmp_path / "b", deepspeed=deepspeed)
     for _ in range(2):  # the second time all is done
-        done = train_in_two(two)
+        done = train_in_processes(two)
         assert done.returncode == 0, done.stderr[-3000:]
     check_same(one, two)
     manifest = read_manifest(two.stage_folder(0))
@@ -123,14 +137,78 @@ def test_stopping_one_process_stops_both_with_a_checkpoint(tmp_path: Path) -> No
     one = start(tmp_path / "a", **often)
     step.run(one, 0, console=QUIET)
     two = start(tmp_path / "b", **often)
-    stopped = train_in_two(two, "4")  # at the measurement after step 3, seen in step 4
+    stopped = train_in_processes(two, "4")  # at the measurement after step 3, seen in step 4
     assert stopped.returncode != 0
     assert "interrupted after step 4 of 6; a checkpoint is saved" in stopped.stderr
     assert "SIGABRT" not in stopped.stderr
     assert [path.name for path in (two.stage_folder(0) / CHECKPOINTS_NAME).iterdir()] == ["step-000004"]
-    done = train_in_two(two)
+    done = train_in_processes(two)
     assert done.returncode == 0, done.stderr[-3000:]
     check_same(one, two)
+
+
+CHANGE_AT, STEPS = 10, 60
+FP32_CHANGES: dict[str, tuple[tuple[Any, int], tuple[Any, int]]] = {
+    "zero-2-to-zero-3": (({"zero": 2}, 2), ({"zero": 3}, 2)), "1-to-2-processes": ((None, 1), (None, 2)),
+    "2-to-1-processes": (({"zero": 2}, 2), ({"zero": 2}, 1)),
+}  # fmt: skip
+
+
+def blocks_read(recipe: Recipe) -> list[str]:
+    """Return what was read as each sequence after the change, in order."""
+    lines = set(Path(f"{recipe.file}.blocks").read_text().splitlines())
+    numbered = sorted((int(index), block) for index, block in (line.split() for line in lines))
+    first = CHANGE_AT * SETTINGS["batch_tokens"] // 32
+    assert [index for index, _ in numbered if index >= first] == list(range(first, STEPS * first // CHANGE_AT))
+    return [block for index, block in numbered if index >= first]
+
+
+def train_with_change(root: Path, ways: tuple[tuple[Any, int], tuple[Any, int]], **settings: Any) -> Recipe:
+    """Kill the stage after step 10 of 60 and go on with another engine or number of processes."""
+    entry = stage(**PARTS, learning_rate=1e-4) | {"tokens": STEPS * SETTINGS["batch_tokens"]}
+    every = {"checkpoints": {"every": CHANGE_AT * SETTINGS["batch_tokens"]}, "measure": {"documents": 1, "samples": 0}}
+    stages.make_start(root)
+    for (deepspeed, processes), fault in zip(ways, (f"pretrain.after_step:kill@{CHANGE_AT}", ""), strict=True):
+        recipe = write_recipe(root, entry, **(SETTINGS | every | settings | {"deepspeed": deepspeed}))
+        Path(f"{recipe.file}.blocks").unlink(missing_ok=True)
+        done = train_in_processes(recipe, processes=processes, fault=fault)
+        assert (done.returncode == 0) == (not fault), done.stderr[-3000:]
+    assert "resuming after step 10 " in (recipe.stage_folder(0) / "log.txt").read_text()
+    assert len(losses(recipe)) == STEPS
+    assert (f"ZeRO-{deepspeed['zero']}" if deepspeed else "plain" if processes == 1 else "DDP") in read_manifest(
+        recipe.stage_folder(0)
+    ).metrics["engine"]
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    return train_with_change(tmp_path_factory.mktemp("unchanged"), ((None, 1), (None, 1)))
+
+
+def gap(changed: Recipe, unchanged: Recipe, record_property: Callable[[str, object], None]) -> float:
+    """Return the largest difference of losses, shown with `-s` and kept in a report."""
+    assert blocks_read(changed) == blocks_read(unchanged)
+    found = max(abs(one - two) for one, two in zip(losses(changed), losses(unchanged), strict=True))
+    record_property("largest difference of losses", found)
+    print(f"largest difference of losses: {found:.2g}")
+    return found
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("change", FP32_CHANGES)
+def test_another_engine_or_number_of_processes_goes_on_alike(
+    tmp_path: Path, unchanged: Recipe, change: str, record_property: Callable[[str, object], None]
+) -> None:
+    assert gap(train_with_change(tmp_path, FP32_CHANGES[change]), unchanged, record_property) < 1e-5
+
+
+@pytest.mark.fault
+def test_how_far_a_change_moves_bf16(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """A loose bound: sums in another order round otherwise in bf16, by up to 2^-8 of an activation."""
+    unchanged = train_with_change(tmp_path / "a", ((None, 1), (None, 1)), precision="bf16")
+    changed = train_with_change(tmp_path / "b", (({"zero": 2}, 2), ({"zero": 3}, 2)), precision="bf16")
+    assert gap(changed, unchanged, record_property) < 0.03
 
 
 def pretrain(recipe: Recipe, *arguments: str) -> subprocess.Popen[str]:
