@@ -25,7 +25,7 @@ from tests.training import stages
 PEAK_RATE = 1e-3
 ALL = {"embedding": "all", "head": "all", "layers": "all", "norms": "final"}
 PARTS: dict[str, dict[str, Any]] = {
-    "rows": {"embedding": "new", "head": "new"}, "odd": {"layers": "odd"},
+    "rows": {"embedding": "new", "head": "new"}, "embedding": {"embedding": "all"}, "odd": {"layers": "odd"},
     "lora": {"lora": {"rank": 2}, "head": "all"},
 }  # fmt: skip
 ENGINES: dict[str, dict[str, Any] | None] = {
