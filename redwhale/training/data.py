@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,19 +61,30 @@ class TokenStore:
         sources = []
         for entry in index["sources"]:
             name = entry["name"]
-            tokens = _map(folder / f"{name}.tokens", dtype, entry["tokens"])
-            documents = _map(folder / f"{name}.documents", np.dtype("<i8"), entry["documents"] + 1)
+            tokens = _map(folder / f"{name}.tokens", dtype, count=entry["tokens"], at_random=True)
+            documents = _map(folder / f"{name}.documents", np.dtype("<i8"), count=entry["documents"] + 1)
             sources.append(TokenSource(name, entry["language"], tokens, documents, entry["text_bytes"]))
         return cls(tuple(sources), index["end_token"], index["vocabulary"])
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int) -> Array:
+def _map(path: Path, dtype: np.dtype[Any], *, count: int, at_random: bool = False) -> Array:
     if not path.is_file() or path.stat().st_size != count * dtype.itemsize:
         raise RedwhaleError(
             f"the file does not hold {count} entries of {dtype.itemsize} bytes", where=str(path),
             fix="make it again with `redwhale pack --fresh`", exit_code=FAILED,
         )  # fmt: skip
-    return np.memmap(path, dtype=dtype, mode="r") if count else np.empty(0, dtype=dtype)
+    return map_file(path, dtype, at_random=at_random)
+
+
+def map_file(path: Path, dtype: np.dtype[Any], *, at_random: bool = False) -> Array:
+    """Map a file of ``dtype`` into memory, ``(entries,)``, read-only; ``at_random``: it is not read in order."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return np.empty(0, dtype=dtype)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if at_random:  # reading ahead, up to 8 MiB for each document on some disks, would read the file many times over
+        mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, dtype=dtype)
 
 
 class DataOrder:

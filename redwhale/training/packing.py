@@ -27,7 +27,7 @@ from redwhale.core.step import Built, Plan, produce
 from redwhale.core.tasks import Workers
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.reader import tokenizer_input
-from redwhale.training.data import INDEX_NAME, STEP, seeded_order
+from redwhale.training.data import INDEX_NAME, STEP, map_file, seeded_order
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -278,10 +278,7 @@ def write_source(
 
 def write_permuted(target: Path, parts: list[Part], order: Array, *, dtype: np.dtype[Any]) -> None:
     """Write the documents of ``parts`` (numbered through) in ``order: (documents,) int64``; memory stays at one."""
-    streams = [
-        np.memmap(part.tokens, dtype=dtype, mode="r") if part.lengths.sum() else np.empty(0, dtype=dtype)
-        for part in parts
-    ]
+    streams = [map_file(part.tokens, dtype, at_random=True) for part in parts]
     part_of = np.repeat(np.arange(len(parts)), [len(part.lengths) for part in parts])
     ends = np.concatenate([np.empty(0, dtype=np.int64), *(np.cumsum(part.lengths) for part in parts)])
     begins = ends - np.concatenate([np.empty(0, dtype=np.int64), *(part.lengths for part in parts)])

@@ -135,9 +135,16 @@ def test_a_stage_is_not_named_as_another_model(tmp_path: Path) -> None:
         assert "names another model" in faults(tmp_path, GOOD.replace("name: a,", f"name: {name},"))[0]
 
 
-def test_offload_without_zero_is_refused(tmp_path: Path) -> None:
-    deepspeed = "  deepspeed: {zero: 0, offload: optimizer}\n  stages:"
-    assert "`offload` needs `zero` 1, 2 or 3" in faults(tmp_path, GOOD.replace("  stages:", deepspeed))[0]
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("zero: 0, offload: optimizer", "`offload` needs `zero` 1, 2 or 3"),
+        ("zero: 2, offload: all", "`offload: all` needs `zero: 3`"),
+    ],
+)
+def test_offload_that_the_zero_level_has_not_is_refused(tmp_path: Path, words: str, reason: str) -> None:
+    deepspeed = f"  deepspeed: {{{words}}}\n  stages:"
+    assert reason in faults(tmp_path, GOOD.replace("  stages:", deepspeed))[0]
 
 
 def test_faults_come_in_the_order_of_their_lines(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,26 @@ def test_a_sequence_does_not_depend_on_what_was_asked_before() -> None:
         assert left.input_ids.tolist() == right.input_ids.tolist()
 
 
+@pytest.mark.parametrize("packing", ["concatenate", "best-fit"])
+def test_a_seek_gives_what_walking_there_gives(packing: str) -> None:
+    """Over a hundred epochs of one source and many rounds of the pattern, from where an earlier stage ended."""
+    store = make_store(news=[11] * 40, wiki=[5] * 301)
+    words: dict[str, Any] = {
+        "mixture": {"news": 0.3, "wiki": 0.7},
+        "start": {"news": 17, "wiki": 5},
+        "packing": packing,
+    }
+    walking = make_order(store, **words)
+    walked = [walking.address(index) for index in range(20_000)]
+    assert walking.cursor_after(20_000)["news"] > 100 * walking.blocks["news"]
+    for place in (0, 1023, 1024, 7_777, 19_936):
+        order = make_order(store, **words)
+        assert [order.address(index) for index in range(place, place + 64)] == walked[place : place + 64]
+        assert order.cursor_after(place) == {
+            name: start + sum(source == name for source, _ in walked[:place]) for name, start in words["start"].items()
+        }
+
+
 def test_two_processes_that_share_the_numbers_see_every_sequence_once() -> None:
     store = make_store(news=[11] * 40, wiki=[5] * 30)
     whole = [make_order(store).address(i) for i in range(96)]
@@ -189,18 +210,19 @@ def test_two_processes_that_share_the_numbers_see_every_sequence_once() -> None:
     assert [split[i] for i in range(96)] == whole
 
 
-def test_no_block_comes_twice_in_an_epoch_even_over_stage_borders() -> None:
+@pytest.mark.parametrize("packing", ["concatenate", "best-fit"])
+def test_no_block_comes_twice_in_an_epoch_even_over_stage_borders(packing: str) -> None:
     store = make_store(news=[11] * 40, wiki=[5] * 30)
     seen: dict[str, list[int]] = {"news": [], "wiki": []}
     start: dict[str, int] = {}
     for mixture, count in (({"news": 0.8, "wiki": 0.2}, 37), ({"wiki": 1.0}, 13), ({}, 120)):
-        order = make_order(store, mixture=mixture, start=start)
+        order = make_order(store, mixture=mixture, start=start, packing=packing)
         for index in range(count):
             name, block = order.address(index)
             seen[name].append(block)
         start = order.cursor_after(count)
     for name, blocks in seen.items():
-        size = make_order(store).blocks[name]
+        size = make_order(store, packing=packing).blocks[name]
         assert start[name] == len(blocks)
         epochs = [blocks[i : i + size] for i in range(0, len(blocks), size)]
         assert len(epochs) > 1
