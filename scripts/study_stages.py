@@ -216,7 +216,9 @@ class Study:
             "epochs": {name: round(one["epochs"], 3) for name, one in found[-1]["counts"]["realised_mixture"].items()},
             "start": bits(metrics[0]["start"]), "stages": [bits(one["end"]) for one in metrics],
             "base_english": metrics[0]["base_english"], "threads": metrics[0]["threads"],
-            "seconds": round(sum(m["counts"]["tokens"] / m["metrics"]["tokens_per_second"] for m in found), 1),
+            "training_seconds": round(
+                sum(one["counts"]["tokens"] / one["metrics"]["tokens_per_second"] for one in found), 1
+            ),
             "peak_bytes": max(one["peak_memory_bytes"] for one in metrics),
             "skipped": sum(manifest["counts"]["skipped_updates"] for manifest in found),
         }  # fmt: skip
@@ -263,15 +265,16 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
         if not chosen:
             continue
         print(f"\nBudget: {budget}\n")
-        print("| arm | seed | tokens | TFLOP | ko | en | en over the base | after each stage, ko / en | s | GiB |")
+        print("| arm | seed | tokens | TFLOP | ko | en | en over the base | training s | GiB | after each stage |")
         print("|---|---|---|---|---|---|---|---|---|---|")
         for row in chosen:
             end = row["stages"][-1]
             between = ", ".join(f"{one['ko']:.3f} / {one['en']:.3f}" for one in [row["start"], *row["stages"]])
+            seconds = f"{row['training_seconds']:,.0f}" if "training_seconds" in row else ""
             print(
                 f"| {row['arm']} | {row['seed']} | {row['tokens']:,} | {row['flops'] / 1e12:.1f} | {end['ko']:.4f} | "
-                f"{end['en']:.4f} | {end['en'] / row['base_english'] - 1:+.2%} | {between} | {row['seconds']:,.0f} | "
-                f"{row['peak_bytes'] / 2**30:.2f} |"
+                f"{end['en']:.4f} | {end['en'] / row['base_english'] - 1:+.1%} | {seconds} | "
+                f"{row['peak_bytes'] / 2**30:.2f} | {between} |"
             )
 
 
