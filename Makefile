@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/redwhale demo
 
+# two processes of one thread each: files stay together, since their tests share what their fixtures made
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -m 'slow and not gpu'
