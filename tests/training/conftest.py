@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.training import stages
 from tests.training.stages import QUIET, stage, write_recipe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_linear() -> Iterator[None]:
+    """Take back the linear map that ZeRO-3 puts into torch, where a test leaves its engine open."""
+    from torch.nn import functional
+
+    kept = functional.linear
+    yield
+    functional.linear = kept
 
 
 @pytest.fixture(scope="module")

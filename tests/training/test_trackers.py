@@ -20,7 +20,7 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import step, trackers
 from redwhale.training.trackers import Tracker, check_packages, numbers
 from tests.training.stages import QUIET, rows, run, stage, write_recipe
-from tests.training.test_step import Stop, kill_at, same_model
+from tests.training.test_resume import Stop, kill_at, same_model
 
 HAS_TENSORBOARD = pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tensorboard package is absent")
 HAS_WANDB = pytest.mark.skipif(find_spec("wandb") is None, reason="the wandb package is absent")
