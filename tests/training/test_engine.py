@@ -397,7 +397,8 @@ def test_offloaded_states_are_updated_by_deepspeeds_adam(untied: Path) -> None:
     expected = masters(plain, trained)
     plain.close()
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-6)
+        # Both round otherwise; where a gradient is nearly 0 Adam makes that a part of the rate.
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=0.01 * PEAK_RATE)
 
 
 def test_without_a_compiler_torchs_adam_runs_and_the_user_is_told(
