@@ -27,7 +27,7 @@ _RANK_VARIABLES = {
     "LOCAL_RANK": "0",
     "WORLD_SIZE": "1",
     "MASTER_ADDR": "127.0.0.1",
-    "MASTER_PORT": "29500",
+    "MASTER_PORT": "0",  # any free one: a process started from here may make a group beside another run's
 }
 
 
