@@ -120,9 +120,7 @@ class DeepSpeedEngine:
         self.offloaded = settings.deepspeed.offload != "none"
         host_adam = self.offloaded and settings.deepspeed.cpu_adam
         if host_adam and (reason := compile_host_adam(world)):
-            self.remarks.append(
-                f"DeepSpeed's Adam cannot be compiled ({reason}): torch's runs in its place, several times slower"
-            )
+            self.remarks.append(f"DeepSpeed's Adam cannot be compiled ({reason}): torch's fused one runs in its place")
             host_adam = False
         optimizer = make_optimizer(trained, settings, host_adam=host_adam)
         self.engine = _initialize(module, optimizer, config, world=world)

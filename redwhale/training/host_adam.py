@@ -10,7 +10,7 @@ from pathlib import Path
 from redwhale.training.launch import World
 
 BUILD_SECONDS = 900
-"""How long a compiler may take; a minute or two are usual."""
+"""How long a compiler may take; one to five minutes have been seen."""
 _BUILD = "from deepspeed.ops.op_builder import CPUAdamBuilder; CPUAdamBuilder().load(verbose=False)"
 
 

@@ -16,6 +16,7 @@ from redwhale.training.estimate.shortage import explain_shortage
 from redwhale.training.held_out import After
 from redwhale.training.launch import World
 from redwhale.training.meter import Meter
+from redwhale.training.stage_data import open_data
 from redwhale.training.trackers import Tracker
 
 
@@ -48,7 +49,7 @@ def _train_stage(
     meter.forget_peak(world.device)
     settings: Pretrain = recipe.need("pretrain")
     stage, folder = settings.stages[index], recipe.stage_folder(index)
-    data = setup.open_data(recipe, index, world=world, console=console)
+    data = open_data(recipe, index, world=world, console=console)
     prepared = setup.prepare_model(recipe, index, console=console)
     trained = partition.select(prepared, stage)
     table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)

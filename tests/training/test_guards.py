@@ -14,12 +14,13 @@ import torch
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Spikes
-from redwhale.training import guard, measuring, parent, setup
+from redwhale.training import guard, measuring, parent
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import PlainEngine
 from redwhale.training.held_out import HeldOut
 from redwhale.training.launch import World
 from redwhale.training.layout import CHECKPOINTS_NAME
+from redwhale.training.stage_data import open_data
 from tests import pico
 from tests.training import stages
 from tests.training.stages import rows, run, stage, write_recipe
@@ -208,7 +209,7 @@ def test_a_source_read_too_often_is_refused_or_warned_of(
     short = stage(layers="odd", tokens=blocks * 32 * 5) | {"mixture": {"docs": 1.0}}
     recipe = write_recipe(root, short)
     console = Console()
-    setup.open_data(recipe, 0, world=World(0, 1, torch.device("cpu")), console=console)
+    open_data(recipe, 0, world=World(0, 1, torch.device("cpu")), console=console)
     assert "stage one ends with docs read 5." in capsys.readouterr().err
 
 

@@ -25,7 +25,7 @@ class DeepSpeed(Section):
 
     cpu_adam: bool = True
     """Update offloaded states with DeepSpeed's own Adam, compiled on first use; where that fails, or with `false`,
-    torch's runs in its place, several times slower."""
+    torch's fused one runs in its place."""
 
     @model_validator(mode="after")
     def _offload_needs_zero(self) -> DeepSpeed:
@@ -114,7 +114,7 @@ class Pretrain(Section):
     """Tokens per optimizer step over all devices; rounded down to whole sequences."""
     micro_batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     """Sequences per device and forward pass; gradients are summed up to `batch_tokens`. `auto`: the most that the plan
-    says fits, tried once on a GPU before training and halved where it does not."""
+    says fits, tried once before training by a process alone, and halved where it does not."""
     mixture: dict[str, float] = Field(default={})
     """Share of each source by tokens; empty: in proportion to their size."""
     packing: Literal["best-fit", "concatenate"] = "best-fit"
