@@ -24,6 +24,7 @@ def plan(
     """
     from redwhale import tables_plan
     from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
+    from redwhale.training.cautions import cautions
     from redwhale.training.estimate import cards, cures
     from redwhale.training.estimate import plan as planning
     from redwhale.training.estimate.shape import ShapeReader
@@ -48,6 +49,13 @@ def plan(
         planned.number: cures.cures(recipe, planned.number - 1, planned, reader)
         for planned in plans if planned.fits is False
     }  # fmt: skip
-    tables_plan.show_plan(plans, mended, console, price=price, settings=recipe.need("pretrain"))
+    warned = {
+        planned.number: cautions(
+            recipe.need("pretrain"), planned.number - 1, parameters=planned.shape.elements,
+            shares=recipe.language_shares(stages[planned.number - 1]),
+        )
+        for planned in plans
+    }  # fmt: skip
+    tables_plan.show_plan(plans, mended, warned, console, price=price, settings=recipe.need("pretrain"))
     if mended:
         raise typer.Exit(RESOURCES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from redwhale.core.console import Console, duration, quantity
@@ -16,16 +17,21 @@ _CATEGORIES = ("weights", "gradients", "optimizer", "activations", "logits", "bu
 
 
 def show_plan(
-    plans: Sequence[StagePlan], mended: Mapping[int, Sequence[Cure]], console: Console, *, price: float | None,
-    settings: Pretrain,
+    plans: Sequence[StagePlan], mended: Mapping[int, Sequence[Cure]], warned: Mapping[int, Sequence[str]],
+    console: Console, *, price: float | None, settings: Pretrain,
 ) -> None:  # fmt: skip
-    """Show trained tensors, memory and time of each stage, and cures for those that do not fit."""
+    """Show trained tensors, memory and time of each stage, what to think over, and cures for those that do not fit."""
     card = plans[0].card
     console.result("plan", {
         "card": card.__dict__ if card else None, "devices": plans[0].devices,
         "utilisation": plans[0].utilisation, "price": price,
-        "stages": [plan.as_dict(price=price) | {"cures": [cure.__dict__ for cure in mended.get(plan.number, ())]}
-                   for plan in plans],
+        "stages": [
+            plan.as_dict(price=price) | {
+                "cures": [cure.__dict__ for cure in mended.get(plan.number, ())],
+                "cautions": list(warned.get(plan.number, ())),
+            }
+            for plan in plans
+        ],
     })  # fmt: skip
     for plan in plans:
         show(plan.shape.table, name=plan.name, console=console)
@@ -35,6 +41,8 @@ def show_plan(
         for plan in plans
     ])  # fmt: skip
     _show_time(plans, console, price=price)
+    for caution in itertools.chain.from_iterable(warned.values()):
+        console.warn(caution)
     for number, found in mended.items():
         plan = next(plan for plan in plans if plan.number == number)
         assert card is not None
@@ -94,10 +102,20 @@ def _show_time(plans: Sequence[StagePlan], console: Console, *, price: float | N
     )
     columns = ["stage", "tokens", "FLOP/token", "with recomputation", "tokens/s", "time", "cost"]
     console.table(title, columns, rows)
+    for plan in plans:
+        if plan.waiting_seconds:
+            console.note(
+                f"stage {plan.number} {plan.name}: {plan.waiting_seconds:.1f} s of every step go to Adam in main "
+                f"memory and the bus{_share_of_time(plan)}; a larger `batch_tokens` has fewer steps"
+            )
     if hours:
         devices = plans[0].devices
         cost = f", {hours * devices * price:,.0f} at {price:g} an hour" if price is not None else ""
         console.note(f"in all {hours:,.1f} hours on {devices} device{'s' if devices > 1 else ''}{cost}")
+
+
+def _share_of_time(plan: StagePlan) -> str:
+    return f", {plan.steps * plan.waiting_seconds / plan.seconds:.0%} of the time" if plan.seconds else ""
 
 
 def _gib(size_bytes: float) -> str:

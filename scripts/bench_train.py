@@ -2,11 +2,14 @@
 
 Two random models in float32 on the same real text: ``head`` (4 layers of 256, 36,000 tokens; the head is most of the
 work) and ``layers`` (12 layers of 384, 8,000 tokens). Sequences of 512, passes of 2, 8 sequences an update, 2 threads.
-Every row is a process of its own; rows take turns for ``--rounds`` rounds, and medians over rounds of medians over
-steps are printed, one JSON line a row:
+Every row is a process of its own; rows take turns for ``--rounds`` rounds, every second one backwards. Printed are, one
+JSON line a row, medians over rounds of medians over steps, ratios within a round (their median), and ratios of the
+fastest steps of all, which other work on the machine spoils least:
 
 - ``trainer``: transformers' Trainer, the text concatenated and cut, everything trained by AdamW, nothing recomputed;
-- ``full``, ``new-rows``, ``odd``, ``even``, ``lora``: stages of ours, plain engine.
+- ``trainer-recomputed``: the same with gradient checkpointing;
+- ``full``, ``new-rows``, ``odd``, ``even``, ``lora``: stages of ours, plain engine, nothing recomputed;
+- ``full-recomputed``: everything trained with ``recompute: full``, our default.
 
 ``extra_mib`` is the peak of the resident set less what was there before the first step, with the model loaded.
 ``ceiling`` is what the operations of a stage allow over those of ``full``.
@@ -33,7 +36,8 @@ STAGES: dict[str, Any] = {
     "full": "full", "new-rows": {"embedding": "new", "head": "new"}, "odd": {"layers": "odd"},
     "even": {"layers": "even"}, "lora": {"lora": {"rank": 16}},
 }  # fmt: skip
-ROWS = ("trainer", *STAGES)
+RECOMPUTED = "-recomputed"
+ROWS = ("trainer", f"trainer{RECOMPUTED}", *STAGES, f"full{RECOMPUTED}")
 LENGTH, PASS, BATCH = 512, 2, 8
 THREADS = 2
 RATE = 1e-3
@@ -51,13 +55,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         recipe, row = Path(arguments.child[0]), arguments.child[1]
-        print(json.dumps(run_trainer(recipe, arguments.steps) if row == "trainer" else run_stage(recipe, row)))
+        run = run_trainer if row.startswith("trainer") else run_stage
+        print(json.dumps(run(recipe, row.removesuffix(RECOMPUTED), recomputed=row.endswith(RECOMPUTED))))
         return
     for shape in arguments.shapes.split(","):
         recipe = prepare(arguments.data.resolve(), arguments.out.resolve() / shape, shape, steps=arguments.steps)
-        found: dict[str, list[dict[str, float]]] = {row: [] for row in ROWS}
-        for _ in range(arguments.rounds):
-            for row in ROWS:
+        found: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
+        for number in range(arguments.rounds):
+            for row in ROWS if number % 2 == 0 else reversed(ROWS):
                 found[row].append(child(arguments, recipe, row))
         report(shape, found)
 
@@ -120,7 +125,7 @@ def make_base(data: Path, folder: Path, *, layers: int, width: int, tokens: int)
     )).save_pretrained(folder)  # fmt: skip
 
 
-def child(arguments: argparse.Namespace, recipe: Path, row: str) -> dict[str, float]:
+def child(arguments: argparse.Namespace, recipe: Path, row: str) -> dict[str, Any]:
     """Run one row in a process of its own."""
     command = [sys.executable, __file__, str(arguments.data), str(arguments.out), "--steps", str(arguments.steps)]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
@@ -130,7 +135,7 @@ def child(arguments: argparse.Namespace, recipe: Path, row: str) -> dict[str, fl
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_stage(path: Path, row: str) -> dict[str, float]:
+def run_stage(path: Path, row: str, *, recomputed: bool) -> dict[str, Any]:
     """Train one of our stages from model 0; return its numbers."""
     import shutil
 
@@ -145,7 +150,8 @@ def run_stage(path: Path, row: str) -> dict[str, float]:
     whole = load_recipe(path)
     index = list(STAGES).index(row)
     section = whole.need("pretrain").model_dump()
-    recipe = whole.changed(pretrain=section | {"stages": [section["stages"][index]]}, workdir=str(whole.root))
+    section |= {"stages": [section["stages"][index]], "recompute": "full" if recomputed else "none"}
+    recipe = whole.changed(pretrain=section, workdir=str(whole.root))
     shutil.rmtree(recipe.stage_folder(0), ignore_errors=True)
     marks: list[int] = []
 
@@ -157,16 +163,15 @@ def run_stage(path: Path, row: str) -> dict[str, float]:
     manifest = step.run(recipe, 0, console=Console(quiet=True), after=mark)
     lines = (recipe.stage_folder(0) / "metrics.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if "loss" in row][1:]
-    seconds = statistics.median(row["seconds"] for row in rows)
     tflops = rows[0]["tflops"] / rows[0]["tokens_per_second"]
     return {
-        "tokens_per_second": LENGTH * BATCH / seconds, "extra_mib": (marks[-1] - marks[0]) / 2**20,
-        "tflop_per_token": tflops, "data_share": statistics.median(row["data_seconds"] for row in rows) / seconds,
+        "seconds": [row["seconds"] for row in rows], "extra_mib": (marks[-1] - marks[0]) / 2**20,
+        "tflop_per_token": tflops, "data_seconds": statistics.median(row["data_seconds"] for row in rows),
         "checkpoint_seconds": manifest.metrics["seconds"]["checkpoints"],
     }  # fmt: skip
 
 
-def run_trainer(path: Path, steps: int) -> dict[str, float]:
+def run_trainer(path: Path, row: str, *, recomputed: bool) -> dict[str, Any]:
     """Train model 0 with transformers' Trainer on the same tokens, concatenated and cut."""
     import torch
     from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
@@ -176,6 +181,7 @@ def run_trainer(path: Path, steps: int) -> dict[str, float]:
     from redwhale.training.meter import forget_peak, peak_memory_bytes
 
     recipe, cpu = load_recipe(path), torch.device("cpu")
+    steps = recipe.need("pretrain").stages[0].tokens // (LENGTH * BATCH)
     tokens = TokenStore.open(recipe.tokens_folder).sources[0].tokens
     rows = [tokens[i * LENGTH : (i + 1) * LENGTH].astype("int64") for i in range(steps * BATCH)]
     dataset = [{"input_ids": torch.from_numpy(row), "labels": torch.from_numpy(row)} for row in rows]
@@ -190,14 +196,15 @@ def run_trainer(path: Path, steps: int) -> dict[str, float]:
         output_dir=str(path.parent / "trainer"), per_device_train_batch_size=PASS, max_steps=steps, use_cpu=True,
         gradient_accumulation_steps=BATCH // PASS, learning_rate=RATE, adam_beta2=0.95, weight_decay=0.1,
         max_grad_norm=1.0, save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
+        gradient_checkpointing=recomputed, gradient_checkpointing_kwargs={"use_reentrant": False},
     )  # fmt: skip
     trainer = Trainer(model=model, args=settings, train_dataset=dataset, callbacks=[Clock()])
     before = resident_bytes()
     forget_peak(cpu)
     trainer.train()
-    seconds = statistics.median(after - earlier for earlier, after in itertools.pairwise(times))
     return {
-        "tokens_per_second": LENGTH * BATCH / seconds, "extra_mib": (peak_memory_bytes(cpu) - before) / 2**20,
+        "seconds": [after - earlier for earlier, after in itertools.pairwise(times)],
+        "extra_mib": (peak_memory_bytes(cpu) - before) / 2**20,
     }  # fmt: skip
 
 
@@ -207,27 +214,34 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def report(shape: str, found: dict[str, list[dict[str, float]]]) -> None:
-    """Print medians of each row, and ratios to ``full`` and ``trainer``."""
-    middle = {
-        row: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]} for row, rounds in found.items()
+def report(shape: str, found: dict[str, list[dict[str, Any]]]) -> None:
+    """Print each row's medians, and its ratios to ``full`` and ``trainer``."""
+    speeds = {
+        row: [LENGTH * BATCH / statistics.median(one["seconds"]) for one in rounds] for row, rounds in found.items()
     }
-    full, trainer = middle["full"], middle["trainer"]
-    for row, numbers in middle.items():
-        speeds = [one["tokens_per_second"] for one in found[row]]
-        more: dict[str, Any] = {"over_full": round(numbers["tokens_per_second"] / full["tokens_per_second"], 3)}
-        if row == "full":
-            more |= {
-                "over_trainer": round(numbers["tokens_per_second"] / trainer["tokens_per_second"], 3),
-                "extra_memory_over_trainer": round(numbers["extra_mib"] / trainer["extra_mib"], 3),
+    fastest = {row: LENGTH * BATCH / min(min(one["seconds"]) for one in rounds) for row, rounds in found.items()}
+    extra = {row: statistics.median(one["extra_mib"] for one in rounds) for row, rounds in found.items()}
+    work = found["full"][0]["tflop_per_token"]
+    for row, rounds in found.items():
+        shown: dict[str, Any] = {
+            "shape": shape, "row": row, "tokens_per_second": round(statistics.median(speeds[row]), 1),
+            "fastest_step": round(fastest[row], 1), "extra_mib": round(extra[row], 1),
+        }  # fmt: skip
+        for peer in ("full", "trainer"):
+            ratios = [mine / its for mine, its in zip(speeds[row], speeds[peer], strict=True)]
+            shown |= {
+                f"over_{peer}": round(statistics.median(ratios), 3),
+                f"over_{peer}_fastest": round(fastest[row] / fastest[peer], 3),
+                f"memory_over_{peer}": round(extra[row] / extra[peer], 3),
             }
-        if "tflop_per_token" in numbers:
-            more["ceiling"] = round(full["tflop_per_token"] / numbers["tflop_per_token"], 3)
-        places = {"data_share": 5, "tflop_per_token": 8}
-        shown = {key: round(value, places.get(key, 1)) for key, value in numbers.items()}
-        print(json.dumps({"shape": shape, "row": row} | shown | more | {
-            "slowest": round(min(speeds), 1), "fastest": round(max(speeds), 1),
-        }), flush=True)  # fmt: skip
+        if not row.startswith("trainer"):
+            seconds = statistics.median(rounds[0]["seconds"])
+            shown |= {
+                "operations_allow": round(work / rounds[0]["tflop_per_token"], 3),
+                "data_share": round(rounds[0]["data_seconds"] / seconds, 5),
+                "checkpoint_seconds": round(rounds[0]["checkpoint_seconds"], 2),
+            }
+        print(json.dumps(shown), flush=True)
 
 
 if __name__ == "__main__":

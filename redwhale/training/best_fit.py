@@ -39,25 +39,49 @@ def fill(documents: Array, *, sequence_length: int) -> Bins:
     one length keep their order.
     """
     starts, lengths = _pieces(np.asarray(documents, dtype=np.int64), sequence_length)
-    order = np.argsort(-lengths, kind="stable")
+    order, _ = _sorted_by(sequence_length - lengths, sequence_length)
     bins, count = _place(lengths[order], sequence_length)
-    by_bin = np.argsort(bins, kind="stable")
-    first = np.zeros(count + 1, dtype=np.int64)
-    np.cumsum(np.bincount(bins, minlength=count), out=first[1:])
+    by_bin, first = _sorted_by(bins, count)
     placed = order[by_bin]
     return Bins(starts[placed], lengths[placed], first)
 
 
+@njit(cache=True)
 def _pieces(documents: Array, sequence_length: int) -> tuple[Array, Array]:
     """Return starts and lengths of the pieces that documents are cut into."""
-    sizes = np.diff(documents)
-    cuts = np.maximum(-(-sizes // sequence_length), 1)
-    owner = np.repeat(np.arange(len(sizes)), cuts)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(cuts) - cuts, cuts)
-    starts = documents[:-1][owner] + within * sequence_length
-    lengths = np.minimum(documents[1:][owner] - starts, sequence_length)
-    kept = lengths > 1
-    return starts[kept], lengths[kept]
+    count = 0
+    for document in range(len(documents) - 1):
+        size = documents[document + 1] - documents[document]
+        count += size // sequence_length + (size % sequence_length > 1)
+    starts = np.empty(count, dtype=np.int64)
+    lengths = np.empty(count, dtype=np.int64)
+    piece = 0
+    for document in range(len(documents) - 1):
+        for start in range(documents[document], documents[document + 1], sequence_length):
+            length = min(documents[document + 1] - start, sequence_length)
+            if length > 1:
+                starts[piece], lengths[piece] = start, length
+                piece += 1
+    return starts, lengths
+
+
+@njit(cache=True)
+def _sorted_by(keys: Array, count: int) -> tuple[Array, Array]:
+    """Return the order of entries by their keys from ``0..count-1``, equal ones as they were, and where each begins.
+
+    Counting takes a quarter of a comparing sort's time, which every start of a run would wait for.
+    """
+    first = np.zeros(count + 1, dtype=np.int64)
+    for key in keys:
+        first[key + 1] += 1
+    for key in range(count):
+        first[key + 1] += first[key]
+    place = first.copy()
+    order = np.empty(len(keys), dtype=np.int64)
+    for entry in range(len(keys)):
+        order[place[keys[entry]]] = entry
+        place[keys[entry]] += 1
+    return order, first
 
 
 @njit(cache=True)

@@ -19,6 +19,14 @@ CHUNK_BYTES = 64 * 2**20
 FEWEST_POSITIONS = 64
 
 
+def positions_at_once(vocabulary: int, width: int) -> int:
+    """Return how many positions' logits exist at a time: 64 MiB of them, in narrow models no more than the head takes.
+
+    So they never outweigh the head's gradient, which has ``width`` values for each of the vocabulary.
+    """
+    return max(min(CHUNK_BYTES // (4 * vocabulary), width), FEWEST_POSITIONS)
+
+
 def summed_cross_entropy(
     hidden: Tensor, labels: Tensor, weights: Sequence[Tensor], *, chunk_positions: int | None = None
 ) -> Tensor:
@@ -29,7 +37,7 @@ def summed_cross_entropy(
     softmax and loss in float32, the sum in float64. Without autograd only the loss is computed.
     """
     vocabulary = sum(weight.shape[0] for weight in weights)
-    chunk = chunk_positions or max(CHUNK_BYTES // (4 * vocabulary), FEWEST_POSITIONS)
+    chunk = chunk_positions or positions_at_once(vocabulary, hidden.shape[-1])
     # ctx.needs_input_grad is true under no_grad as well; asking here spares measurements the gradients.
     wanted = [tensor.requires_grad and torch.is_grad_enabled() for tensor in (hidden, *weights)]
     return _SummedCrossEntropy.apply(hidden, labels, chunk, wanted, *weights)

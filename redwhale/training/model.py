@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.recipe.stages import Lora, Train
-from redwhale.training.attention import IMPLEMENTATION, own_document_mask
+from redwhale.training.attention import FLEX, IMPLEMENTATION, own_document_blocks, own_document_mask, without_flex
 from redwhale.training.rows import BlockEmbedding, BlockHead, RowLayout, check_layout, cut_blocks
 
 ADAPTER = "default"
@@ -40,15 +40,21 @@ class StageModel(nn.Module):
         ``documents: (B, T)`` restricts attention to a token's own document; ``positions: (B, T)``.
         """
         if labels is None:
-            return self.model(
-                input_ids=input_ids, attention_mask=attention_mask, use_cache=False, logits_to_keep=logits_to_keep
-            )
-        computed_in = self.model.get_submodule(self.embedding_name).dtype
-        mask = None if documents is None else own_document_mask(documents, dtype=computed_in)
+            with without_flex(self.model):
+                return self.model(
+                    input_ids=input_ids, attention_mask=attention_mask, use_cache=False, logits_to_keep=logits_to_keep
+                )
+        mask = None if documents is None else self._mask(documents)
         output = self.model.base_model(
             input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
         )  # fmt: skip
         return self.model.get_submodule(self.head_name)(output.last_hidden_state, labels)
+
+    def _mask(self, documents: Tensor) -> Any:
+        """Return the mask of documents in the form that the layers' kernel takes."""
+        if self.model.config._attn_implementation == FLEX:
+            return own_document_blocks(documents)
+        return own_document_mask(documents, dtype=self.model.get_submodule(self.embedding_name).dtype)
 
 
 @dataclass(frozen=True)

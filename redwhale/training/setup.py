@@ -57,7 +57,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def prepare_model(recipe: Recipe, index: int, *, console: Console) -> Prepared:
+def prepare_model(recipe: Recipe, index: int, *, world: World, console: Console) -> Prepared:
     """Load the parent and give it the stage's structure; raise where the sequence does not fit the model."""
     settings: Pretrain = recipe.need("pretrain")
     folder = recipe.model_folder(index - 1)
@@ -66,6 +66,8 @@ def prepare_model(recipe: Recipe, index: int, *, console: Console) -> Prepared:
         seed=recipe.seed + index,
     )  # fmt: skip
     config = prepared.model.config
+    if settings.attention == "flex":
+        attention.use_flex(prepared.model, device=world.device.type, where=str(folder))
     if settings.documents_attend == "own":
         window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         attention.refuse_narrow_window(window, settings.sequence_length, where=str(folder))
@@ -115,7 +117,7 @@ def describe(engine: Engine, settings: Pretrain, *, world: World) -> dict[str, A
     """Return what really runs, for the start-up line and the manifest."""
     return {
         "engine": engine.name,
-        "attention": attention.describe(settings.documents_attend, world.device.type),
+        "attention": attention.describe(settings.documents_attend, world.device.type, kernel=settings.attention),
         "loss_kernel": "chunked cross entropy, gradients made with the logits",
         "optimizer": engine.optimizer_name,
         "precision": settings.precision,

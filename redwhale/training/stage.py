@@ -10,6 +10,7 @@ from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built
 from redwhale.training import checkpoint, engine, loop, meter, parent, partition, setup, trackers, trial
+from redwhale.training.cautions import cautions
 from redwhale.training.checkpoint import StageState
 from redwhale.training.estimate.plan import StagePlan
 from redwhale.training.estimate.shortage import explain_shortage
@@ -50,11 +51,15 @@ def _train_stage(
     settings: Pretrain = recipe.need("pretrain")
     stage, folder = settings.stages[index], recipe.stage_folder(index)
     data = open_data(recipe, index, world=world, console=console)
-    prepared = setup.prepare_model(recipe, index, console=console)
+    prepared = setup.prepare_model(recipe, index, world=world, console=console)
     trained = partition.select(prepared, stage)
     table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)
     partition.show(table, name=stage.name, console=console)
     planned = setup.plan_loaded(settings, index, prepared, trained, table=table, world=world)
+    for caution in cautions(
+        settings, index, parameters=planned.shape.elements, shares=data.language_shares(data.course.steps)
+    ):
+        console.warn(caution)
     stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
     if stored:
         checkpoint.load_masters(trained, stored.tensors)

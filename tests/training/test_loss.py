@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from redwhale.training.loss import summed_cross_entropy
+from redwhale.training.loss import FEWEST_POSITIONS, positions_at_once, summed_cross_entropy
 
 
 def naive(hidden: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
@@ -110,3 +110,10 @@ def test_a_float32_head_under_bf16_gets_a_float32_gradient() -> None:
     hidden, labels, weight = make(9, 10)
     summed_cross_entropy(hidden.bfloat16(), labels, [weight]).backward()
     assert weight.grad is not None and weight.grad.dtype == torch.float32
+
+
+def test_a_chunk_of_logits_never_outweighs_the_head_of_a_narrow_model() -> None:
+    assert positions_at_once(36_000, 256) == 256
+    assert positions_at_once(128_256, 4096) == 64 * 2**20 // (4 * 128_256) == 130
+    assert positions_at_once(1_000_000, 4096) == FEWEST_POSITIONS == 64
+    assert positions_at_once(420, 32) == 64

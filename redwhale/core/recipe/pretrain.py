@@ -124,6 +124,9 @@ class Pretrain(Section):
     """Most times that a stage may have gone through a source, earlier stages counted; unset: a warning above 4."""
     documents_attend: Literal["own", "all"] = "own"
     """`own`: a token sees only its own document in a packed sequence; `all`: the whole sequence before it."""
+    attention: Literal["sdpa", "flex"] = "sdpa"
+    """Kernel of attention: `sdpa` is torch's, with a dense mask where documents attend to their `own`; `flex` leaves
+    out what lies in other documents (FlexAttention, compiled on first use). CUDA only, and not yet tried on one."""
     mix_languages: Fraction = 0.0
     """Share of sequences that hold documents of two languages, which see each other whatever `documents_attend` says
     (XLDA of Trillion-7B); at most twice the share of the rarer language. A stage may have its own."""
@@ -170,6 +173,8 @@ class Pretrain(Section):
             raise ValueError("`optimizer: adamw-8bit` runs on the plain engine alone: set `deepspeed: null`")
         if self.compile != "none" and self.deepspeed and self.deepspeed.zero == 3:
             raise ValueError("`compile: layers` does not go with ZeRO 3, which gathers weights between the kernels")
+        if self.attention == "flex" and self.documents_attend == "all":
+            raise ValueError("`attention: flex` is for `documents_attend: own`; without it SDPA has the faster kernel")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError("stage names must differ")

@@ -16,6 +16,7 @@ from redwhale.core.recipe.evaluate import Evaluate
 from redwhale.core.recipe.fields import Section
 from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.pretrain import Pretrain
+from redwhale.core.recipe.stages import Stage
 from redwhale.core.recipe.tokenizer import Tokenizer
 
 _MIXTURE_ROUNDING = 0.01  # a mixture is kept in 1,024ths; the stage itself judges to the last
@@ -97,21 +98,27 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _languages_can_be_mixed(self) -> Recipe:
-        if not (self.pretrain and self.preprocess and self.preprocess.sources):
-            return self
-        languages = {source.name: source.language for source in self.preprocess.sources}
-        for stage in self.pretrain.stages:
-            share, mixture = self.pretrain.mix_languages_of(stage), self.pretrain.mixture_of(stage)
-            tokens = dict.fromkeys(languages.values(), 0.0)
-            for name, weight in mixture.items():
-                tokens[languages[name]] += weight
-            largest = min(1.0, 2 - 2 * max(tokens.values()) / sum(tokens.values())) if mixture else 1.0
+        for stage in self.pretrain.stages if self.pretrain else []:
+            share, shares = self.need("pretrain").mix_languages_of(stage), self.language_shares(stage)
+            largest = min(1.0, 2 - 2 * max(shares.values())) if shares else 1.0
             if share > largest + _MIXTURE_ROUNDING:
                 raise ValueError(
                     f"`mix_languages` is {share:g}, the mixture of stage {stage.name} gives at most {largest:.4g}: "
                     "lower it, there or in the stage, or raise the share of the rarer languages"
                 )
         return self
+
+    def language_shares(self, stage: Stage) -> dict[str, float] | None:
+        """Return the shares by language that the mixture gives a stage's tokens; None where sizes of sources decide."""
+        sources = self.preprocess.sources if self.preprocess else []
+        languages = {source.name: source.language for source in sources}
+        mixture = self.need("pretrain").mixture_of(stage)
+        if not mixture:
+            return dict.fromkeys(languages.values(), 1.0) if len(set(languages.values())) == 1 else None
+        shares = dict.fromkeys(languages.values(), 0.0)
+        for name, weight in mixture.items() if languages else ():
+            shares[languages[name]] += weight / sum(mixture.values())
+        return shares or None
 
     @property
     def file(self) -> Path:

@@ -78,6 +78,11 @@ class Train(Section):
         }  # fmt: skip
         return [part for part, word in words.items() if word != "none"]
 
+    @property
+    def only_new_rows(self) -> bool:
+        """Tell whether every weight of the base stays as it is."""
+        return set(self.parts) <= {"embedding", "head"} and "all" not in (self.embedding, self.head)
+
 
 def _whole(value: Any) -> Any:
     everything = {"embedding": "all", "head": "all", "layers": "all", "norms": "final"}

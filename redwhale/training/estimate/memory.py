@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.estimate.shape import StageShape
-from redwhale.training.loss import CHUNK_BYTES, FEWEST_POSITIONS
+from redwhale.training.loss import positions_at_once
 
 ADAM_BYTES = 12
 """Master and two moments in float32, per trained weight."""
@@ -135,7 +135,7 @@ def _activations(shape: StageShape, settings: Pretrain, *, positions: int, low: 
 
 def _logits(shape: StageShape, *, positions: int, low: int, plain: bool) -> int:
     """Return what the loss takes: a chunk of logits in float32 and low, its gradients, the head's copy."""
-    chunk = min(max(CHUNK_BYTES // (4 * shape.rows), FEWEST_POSITIONS), positions)
+    chunk = min(positions_at_once(shape.rows, shape.hidden), positions)
     hidden = 2 * positions * shape.hidden * low
     head_gradient = (4 if plain else 4 + low) * shape.trained_head
     copy = low * shape.trained_head if plain and low < 4 else 0

@@ -37,6 +37,7 @@ class StagePlan:
     steps: int
     micro_batch: int
     waiting_seconds: float
+    """What main memory adds to every step: Adam there, and the bus."""
 
     @property
     def fits(self) -> bool | None:
@@ -67,6 +68,7 @@ class StagePlan:
             "micro_batch": self.micro_batch,
             "model_flops_per_token": self.work.model_flops, "hardware_flops_per_token": self.work.hardware_flops,
             "tokens_per_second": self.tokens_per_second, "hours": hours, "cost": cost,
+            "waiting_seconds_per_step": self.waiting_seconds,
         }  # fmt: skip
 
 

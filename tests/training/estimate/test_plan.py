@@ -118,3 +118,17 @@ def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
     assert unknown.returncode == 2 and "no card is known as 'voodoo2'" in unknown.stderr
     missing = redwhale("plan", "-c", str(recipe.file), "--set", "base.model=./nowhere")
     assert missing.returncode == 2 and "there is no folder" in missing.stderr
+
+
+def test_adam_in_main_memory_is_part_of_the_time(tmp_path: Path) -> None:
+    recipe = preset("llama3-8b-24gb", LLAMA_3_8B, tmp_path)
+    offloaded, _ = plan(recipe, 1, "rtx4090-24gb")
+    weights = offloaded.shape.trained
+    assert offloaded.waiting_seconds == pytest.approx(weights / 0.3e9 + 6 * weights / 20e9)
+    assert offloaded.seconds is not None
+    computing = offloaded.tokens * offloaded.work.hardware_flops / (0.4 * 165e12)
+    assert offloaded.seconds - computing == pytest.approx(offloaded.steps * offloaded.waiting_seconds)
+    on_card, _ = plan(
+        preset("llama3-8b-24gb", LLAMA_3_8B, tmp_path / "b", "pretrain.deepspeed.offload=none"), 1, "h100-80gb"
+    )
+    assert on_card.waiting_seconds == 0
