@@ -13,6 +13,7 @@ from redwhale.training.estimate.plan import StagePlan
 from redwhale.training.partition import show
 
 _GIB = 2**30
+LEAST_WAITING_SAID = 0.05
 _CATEGORIES = ("weights", "gradients", "optimizer", "activations", "logits", "buffers")
 
 
@@ -41,7 +42,7 @@ def show_plan(
         for plan in plans
     ])  # fmt: skip
     _show_time(plans, console, price=price)
-    for caution in itertools.chain.from_iterable(warned.values()):
+    for caution in dict.fromkeys(itertools.chain.from_iterable(warned.values())):
         console.warn(caution)
     for number, found in mended.items():
         plan = next(plan for plan in plans if plan.number == number)
@@ -103,10 +104,10 @@ def _show_time(plans: Sequence[StagePlan], console: Console, *, price: float | N
     columns = ["stage", "tokens", "FLOP/token", "with recomputation", "tokens/s", "time", "cost"]
     console.table(title, columns, rows)
     for plan in plans:
-        if plan.waiting_seconds:
+        if plan.waiting_seconds and _waiting_share(plan) >= LEAST_WAITING_SAID:
             console.note(
                 f"stage {plan.number} {plan.name}: {plan.waiting_seconds:.1f} s of every step go to Adam in main "
-                f"memory and the bus{_share_of_time(plan)}; a larger `batch_tokens` has fewer steps"
+                f"memory and the bus, {_waiting_share(plan):.0%} of the time; a larger `batch_tokens` has fewer steps"
             )
     if hours:
         devices = plans[0].devices
@@ -114,8 +115,9 @@ def _show_time(plans: Sequence[StagePlan], console: Console, *, price: float | N
         console.note(f"in all {hours:,.1f} hours on {devices} device{'s' if devices > 1 else ''}{cost}")
 
 
-def _share_of_time(plan: StagePlan) -> str:
-    return f", {plan.steps * plan.waiting_seconds / plan.seconds:.0%} of the time" if plan.seconds else ""
+def _waiting_share(plan: StagePlan) -> float:
+    """Return the share of a stage's time that goes to main memory; 0 where times are not known."""
+    return plan.steps * plan.waiting_seconds / plan.seconds if plan.seconds else 0.0
 
 
 def _gib(size_bytes: float) -> str:

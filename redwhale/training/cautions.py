@@ -30,7 +30,7 @@ def cautions(settings: Pretrain, index: int, *, parameters: int, shares: Mapping
     batch = settings.batch_tokens
     if parameters >= LARGE_MODEL and batch < LEAST_BATCH_TOKENS:
         found.append(
-            f"stage {stage.name} updates a model of {parameters / 1e9:.1f} billion parameters every {batch:,} tokens: "
-            "the gradient is mostly noise; raise `batch_tokens` (256k to 4M are usual), which takes no more memory"
+            f"an update of {batch:,} tokens is mostly noise for a model of {parameters / 1e9:.0f} billion parameters; "
+            "raise `batch_tokens` (256k to 4M are usual), which takes no more memory of the device"
         )
     return found

@@ -41,7 +41,7 @@ def test_korean_alone_is_said_where_old_weights_train() -> None:
 def test_a_tiny_batch_is_said_of_a_large_model_alone() -> None:
     english = {"ko": 0.75, "en": 0.25}
     (tiny,) = cautions(settings(16_384), 0, parameters=8 * 10**9, shares=english)
-    assert "a model of 8.0 billion parameters every 16,384 tokens" in tiny and "raise `batch_tokens`" in tiny
+    assert tiny.startswith("an update of 16,384 tokens is mostly noise for a model of 8 billion parameters; raise")
     assert not cautions(settings(65_536), 0, parameters=8 * 10**9, shares=english)
     assert not cautions(settings(16_384), 0, parameters=20_000_000, shares=english)
 
@@ -92,8 +92,6 @@ def test_the_plan_says_it_before_anything_is_packed(tmp_path: Path) -> None:
     words += ["--stage", "odd", "--set", "pretrain.mixture={web: 1.0}", "--set", "pretrain.batch_tokens=16k", "--json"]
     done = redwhale(*words)
     (odd,) = json.loads(done.stdout)["stages"]
-    assert [words.split(":")[0] for words in odd["cautions"]] == [
-        "stage odd trains on Korean alone",
-        "stage odd updates a model of 8.1 billion parameters every 16,000 tokens",
-    ]
+    forgets, noise = odd["cautions"]
+    assert forgets.startswith("stage odd trains on Korean alone") and noise.startswith("an update of 16,000 tokens")
     assert all(f"warning: {caution}" in done.stderr for caution in odd["cautions"])
