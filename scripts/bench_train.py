@@ -2,9 +2,9 @@
 
 Two random models in float32 on the same real text: ``head`` (4 layers of 256, 36,000 tokens; the head is most of the
 work) and ``layers`` (12 layers of 384, 8,000 tokens). Sequences of 512, passes of 2, 8 sequences an update, 2 threads.
-Every row is a process of its own; rows take turns for ``--rounds`` rounds, every second one backwards. Printed are, one
-JSON line a row, medians over rounds of medians over steps, ratios within a round (their median), and ratios of the
-fastest steps of all, which other work on the machine spoils least:
+Every row is a process of its own. All stand ready at once and take turns step by step, every second time backwards, so
+that other work on the machine slows all of them alike. Printed are, one JSON line a row, tokens per second by the
+median step, medians of the ratios of steps taken in one turn, and memory:
 
 - ``trainer``: transformers' Trainer, the text concatenated and cut, everything trained by AdamW, nothing recomputed;
 - ``trainer-recomputed``: the same with gradient checkpointing;
@@ -14,13 +14,13 @@ fastest steps of all, which other work on the machine spoils least:
 ``extra_mib`` is the peak of the resident set less what was there before the first step, with the model loaded.
 ``ceiling`` is what the operations of a stage allow over those of ``full``.
 
-    python scripts/bench_train.py DATA OUT [--shapes head,layers] [--rounds 3] [--steps 8]
+    python scripts/bench_train.py DATA OUT [--shapes head,layers] [--steps 12]
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
 import os
 import statistics
@@ -40,6 +40,7 @@ RECOMPUTED = "-recomputed"
 ROWS = ("trainer", f"trainer{RECOMPUTED}", *STAGES, f"full{RECOMPUTED}")
 LENGTH, PASS, BATCH = 512, 2, 8
 THREADS = 2
+READY, RESULT = "@ready ", "@result "
 RATE = 1e-3
 
 
@@ -49,22 +50,73 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--shapes", default="head,layers")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=12, help="The first two and the last are not timed.")
     parser.add_argument("--child", nargs=2, metavar=("RECIPE", "ROW"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         recipe, row = Path(arguments.child[0]), arguments.child[1]
         run = run_trainer if row.startswith("trainer") else run_stage
-        print(json.dumps(run(recipe, row.removesuffix(RECOMPUTED), recomputed=row.endswith(RECOMPUTED))))
+        say(RESULT, json.dumps(run(recipe, row, recomputed=row.endswith(RECOMPUTED))))
         return
     for shape in arguments.shapes.split(","):
         recipe = prepare(arguments.data.resolve(), arguments.out.resolve() / shape, shape, steps=arguments.steps)
-        found: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
-        for number in range(arguments.rounds):
-            for row in ROWS if number % 2 == 0 else reversed(ROWS):
-                found[row].append(child(arguments, recipe, row))
-        report(shape, found)
+        report(shape, *take_turns(arguments, recipe))
+
+
+def take_turns(
+    arguments: argparse.Namespace, recipe: Path
+) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:  # fmt: skip
+    """Let all rows step in turn; return their seconds, step by step, and what each says at its end."""
+    command = [sys.executable, __file__, str(arguments.data), str(arguments.out), "--child", str(recipe)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+    with contextlib.ExitStack() as stack:
+        children = {
+            row: stack.enter_context(subprocess.Popen(
+                [*command, row], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            ))
+            for row in ROWS
+        }  # fmt: skip
+        for one in children.values():
+            heard(one, READY)
+        seconds: dict[str, list[float]] = {row: [] for row in ROWS}
+        for step in range(arguments.steps - 1):
+            print(f"turn {step + 1} of {arguments.steps - 1}", file=sys.stderr, flush=True)
+            for row in ROWS if step % 2 == 0 else reversed(ROWS):
+                begun = time.perf_counter()
+                go(children[row])
+                heard(children[row], READY)
+                seconds[row].append(time.perf_counter() - begun)
+        results = {}
+        for row, one in children.items():
+            go(one)
+            results[row] = json.loads(heard(one, RESULT))
+    return {row: each[2:] for row, each in seconds.items()}, results
+
+
+def go(child: subprocess.Popen[str]) -> None:
+    """Let a row do its next step."""
+    assert child.stdin is not None
+    print("go", file=child.stdin, flush=True)
+
+
+def heard(child: subprocess.Popen[str], word: str) -> str:
+    """Return what a row says after ``word``; other lines are the libraries'."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(word):
+            return line.removeprefix(word)
+    raise SystemExit(f"a row ended before it said {word}: {child.args}")
+
+
+def say(word: str, text: str = "") -> None:
+    """Tell the parent."""
+    print(word + text, flush=True)
+
+
+def wait_for_turn() -> None:
+    """Say that a step is to begin, and wait until it may."""
+    say(READY)
+    sys.stdin.readline()
 
 
 def prepare(data: Path, folder: Path, shape: str, *, steps: int) -> Path:
@@ -125,16 +177,6 @@ def make_base(data: Path, folder: Path, *, layers: int, width: int, tokens: int)
     )).save_pretrained(folder)  # fmt: skip
 
 
-def child(arguments: argparse.Namespace, recipe: Path, row: str) -> dict[str, Any]:
-    """Run one row in a process of its own."""
-    command = [sys.executable, __file__, str(arguments.data), str(arguments.out), "--steps", str(arguments.steps)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
-    done = subprocess.run(
-        [*command, "--child", str(recipe), row], env=environment, capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def run_stage(path: Path, row: str, *, recomputed: bool) -> dict[str, Any]:
     """Train one of our stages from model 0; return its numbers."""
     import shutil
@@ -144,29 +186,41 @@ def run_stage(path: Path, row: str, *, recomputed: bool) -> dict[str, Any]:
     from redwhale.core.console import Console
     from redwhale.core.recipe.load import load_recipe
     from redwhale.training import step
+    from redwhale.training.batch import Batcher
+    from redwhale.training.estimate.plan import plan_stage
+    from redwhale.training.estimate.shape import ShapeReader
     from redwhale.training.meter import forget_peak, peak_memory_bytes
 
     cpu = torch.device("cpu")
     whole = load_recipe(path)
-    index = list(STAGES).index(row)
     section = whole.need("pretrain").model_dump()
-    section |= {"stages": [section["stages"][index]], "recompute": "full" if recomputed else "none"}
+    stage = section["stages"][list(STAGES).index(row.removesuffix(RECOMPUTED))] | {"name": row}
+    section |= {"stages": [stage], "recompute": "full" if recomputed else "none"}
     recipe = whole.changed(pretrain=section, workdir=str(whole.root))
     shutil.rmtree(recipe.stage_folder(0), ignore_errors=True)
     marks: list[int] = []
+    data_seconds: list[float] = []
+    cut = Batcher.step
 
     def mark(model: object, tokenizer: object) -> dict[str, Any]:
         marks.append(peak_memory_bytes(cpu) if marks else resident_bytes())
         forget_peak(cpu)
         return {}
 
+    def cut_in_turn(self: Batcher, number: int) -> Any:
+        if data_seconds:  # the first call shows the first batch, before any step
+            wait_for_turn()
+        begun = time.perf_counter()
+        batches = cut(self, number)
+        data_seconds.append(time.perf_counter() - begun)
+        return batches
+
+    Batcher.step = cut_in_turn  # type: ignore[method-assign]
     manifest = step.run(recipe, 0, console=Console(quiet=True), after=mark)
-    lines = (recipe.stage_folder(0) / "metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if "loss" in row][1:]
-    tflops = rows[0]["tflops"] / rows[0]["tokens_per_second"]
+    planned = plan_stage(recipe.need("pretrain"), 0, shape=ShapeReader(recipe).read(0), devices=1, card=None)
     return {
-        "seconds": [row["seconds"] for row in rows], "extra_mib": (marks[-1] - marks[0]) / 2**20,
-        "tflop_per_token": tflops, "data_seconds": statistics.median(row["data_seconds"] for row in rows),
+        "extra_mib": (marks[-1] - marks[0]) / 2**20, "flop_per_token": planned.work.hardware_flops,
+        "data_seconds": statistics.median(data_seconds), "trained": manifest.counts["trainable_parameters"],
         "checkpoint_seconds": manifest.metrics["seconds"]["checkpoints"],
     }  # fmt: skip
 
@@ -186,26 +240,22 @@ def run_trainer(path: Path, row: str, *, recomputed: bool) -> dict[str, Any]:
     rows = [tokens[i * LENGTH : (i + 1) * LENGTH].astype("int64") for i in range(steps * BATCH)]
     dataset = [{"input_ids": torch.from_numpy(row), "labels": torch.from_numpy(row)} for row in rows]
     model = AutoModelForCausalLM.from_pretrained(recipe.model_0_folder, attn_implementation="sdpa")
-    times: list[float] = []
 
-    class Clock(TrainerCallback):
-        def on_step_end(self, *arguments: Any, **options: Any) -> None:
-            times.append(time.perf_counter())
+    class Turns(TrainerCallback):
+        def on_step_begin(self, *arguments: Any, **options: Any) -> None:
+            wait_for_turn()
 
     settings = TrainingArguments(
-        output_dir=str(path.parent / "trainer"), per_device_train_batch_size=PASS, max_steps=steps, use_cpu=True,
+        output_dir=str(path.parent / row), per_device_train_batch_size=PASS, max_steps=steps, use_cpu=True,
         gradient_accumulation_steps=BATCH // PASS, learning_rate=RATE, adam_beta2=0.95, weight_decay=0.1,
         max_grad_norm=1.0, save_strategy="no", logging_strategy="no", report_to=[], disable_tqdm=True,
         gradient_checkpointing=recomputed, gradient_checkpointing_kwargs={"use_reentrant": False},
     )  # fmt: skip
-    trainer = Trainer(model=model, args=settings, train_dataset=dataset, callbacks=[Clock()])
+    trainer = Trainer(model=model, args=settings, train_dataset=dataset, callbacks=[Turns()])
     before = resident_bytes()
     forget_peak(cpu)
     trainer.train()
-    return {
-        "seconds": [after - earlier for earlier, after in itertools.pairwise(times)],
-        "extra_mib": (peak_memory_bytes(cpu) - before) / 2**20,
-    }  # fmt: skip
+    return {"extra_mib": (peak_memory_bytes(cpu) - before) / 2**20}
 
 
 def resident_bytes() -> int:
@@ -214,32 +264,26 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def report(shape: str, found: dict[str, list[dict[str, Any]]]) -> None:
-    """Print each row's medians, and its ratios to ``full`` and ``trainer``."""
-    speeds = {
-        row: [LENGTH * BATCH / statistics.median(one["seconds"]) for one in rounds] for row, rounds in found.items()
-    }
-    fastest = {row: LENGTH * BATCH / min(min(one["seconds"]) for one in rounds) for row, rounds in found.items()}
-    extra = {row: statistics.median(one["extra_mib"] for one in rounds) for row, rounds in found.items()}
-    work = found["full"][0]["tflop_per_token"]
-    for row, rounds in found.items():
+def report(shape: str, seconds: dict[str, list[float]], results: dict[str, dict[str, Any]]) -> None:
+    """Print each row's numbers, and its ratios to ``full`` and ``trainer``."""
+    for row, result in results.items():
         shown: dict[str, Any] = {
-            "shape": shape, "row": row, "tokens_per_second": round(statistics.median(speeds[row]), 1),
-            "fastest_step": round(fastest[row], 1), "extra_mib": round(extra[row], 1),
+            "shape": shape, "row": row, "tokens_per_second": round(LENGTH * BATCH / statistics.median(seconds[row]), 1),
+            "extra_mib": round(result["extra_mib"], 1),
         }  # fmt: skip
         for peer in ("full", "trainer"):
-            ratios = [mine / its for mine, its in zip(speeds[row], speeds[peer], strict=True)]
+            ratios = sorted(its / mine for mine, its in zip(seconds[row], seconds[peer], strict=True))
             shown |= {
                 f"over_{peer}": round(statistics.median(ratios), 3),
-                f"over_{peer}_fastest": round(fastest[row] / fastest[peer], 3),
-                f"memory_over_{peer}": round(extra[row] / extra[peer], 3),
+                f"over_{peer}_quartiles": [round(ratios[len(ratios) * i // 4], 3) for i in (1, 3)],
+                f"memory_over_{peer}": round(result["extra_mib"] / results[peer]["extra_mib"], 3),
             }
-        if not row.startswith("trainer"):
-            seconds = statistics.median(rounds[0]["seconds"])
+        if "flop_per_token" in result:
             shown |= {
-                "operations_allow": round(work / rounds[0]["tflop_per_token"], 3),
-                "data_share": round(rounds[0]["data_seconds"] / seconds, 5),
-                "checkpoint_seconds": round(rounds[0]["checkpoint_seconds"], 2),
+                "operations_allow": round(results["full"]["flop_per_token"] / result["flop_per_token"], 3),
+                "data_share": round(result["data_seconds"] / statistics.median(seconds[row]), 5),
+                "checkpoint_mb": round(result["trained"] * 12 / 1e6),
+                "checkpoint_seconds": round(result["checkpoint_seconds"], 2),
             }
         print(json.dumps(shown), flush=True)
 
