@@ -13,7 +13,7 @@ from redwhale.training.estimate.plan import StagePlan
 from redwhale.training.partition import show
 
 _GIB = 2**30
-LEAST_WAITING_SAID = 0.05
+_LEAST_WAITING_SHARE = 0.05  # below it nothing is said
 _CATEGORIES = ("weights", "gradients", "optimizer", "activations", "logits", "buffers")
 
 
@@ -104,7 +104,7 @@ def _show_time(plans: Sequence[StagePlan], console: Console, *, price: float | N
     columns = ["stage", "tokens", "FLOP/token", "with recomputation", "tokens/s", "time", "cost"]
     console.table(title, columns, rows)
     for plan in plans:
-        if plan.waiting_seconds and _waiting_share(plan) >= LEAST_WAITING_SAID:
+        if _waiting_share(plan) >= _LEAST_WAITING_SHARE:
             console.note(
                 f"stage {plan.number} {plan.name}: {plan.waiting_seconds:.1f} s of every step go to Adam in main "
                 f"memory and the bus, {_waiting_share(plan):.0%} of the time; a larger `batch_tokens` has fewer steps"

@@ -11,8 +11,8 @@ LEAST_REPLAY = 0.05
 """Share of other languages below which a stage counts as Korean alone (ours; published runs replay 10 to 50 %)."""
 LARGE_MODEL = 10**9
 LEAST_BATCH_TOKENS = 65_536
-"""Tokens an update below which gradients of a large model are mostly noise (ours: half of the smallest batch of the
-published runs that trained whole layers, 131,072 tokens on 0.36 billion parameters; at 8B they take 4 million)."""
+"""Tokens an update below which gradients of a large model are mostly noise (ours; published runs that trained all
+layers took 131,072 for 0.36 billion parameters, 4 to 8 million for 7 and 8 billion)."""
 
 
 def cautions(settings: Pretrain, index: int, *, parameters: int, shares: Mapping[str, float] | None) -> list[str]:

@@ -33,7 +33,7 @@ from redwhale.training.partition import TrainedTensor
 
 STATE_NAME = "state.json"
 SCHEMA = 2
-_FILE_BYTES = 2**28  # digested side by side: at one core's 0.5 GB/s large models would wait for minutes
+_FILE_BYTES = 2**28  # small enough that the files of a large model are digested side by side
 _SPARE = 1.02  # headers, and what others write meanwhile
 _ALWAYS = ("master", *MOMENTS)
 _STATE_BYTES = 12  # master and both moments in float32, per element

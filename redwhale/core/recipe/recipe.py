@@ -113,12 +113,14 @@ class Recipe(Section):
         sources = self.preprocess.sources if self.preprocess else []
         languages = {source.name: source.language for source in sources}
         mixture = self.need("pretrain").mixture_of(stage)
+        if not languages:
+            return None
         if not mixture:
             return dict.fromkeys(languages.values(), 1.0) if len(set(languages.values())) == 1 else None
         shares = dict.fromkeys(languages.values(), 0.0)
-        for name, weight in mixture.items() if languages else ():
+        for name, weight in mixture.items():
             shares[languages[name]] += weight / sum(mixture.values())
-        return shares or None
+        return shares
 
     @property
     def file(self) -> Path:
