@@ -173,7 +173,8 @@ def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **
     for model, manifest in bits.items():
         name, stage = stages.get(model, ({"0": "0 after init"}.get(model, model), None))
         measured = [manifest.metrics["languages"][language]["bits_per_byte"] for language in languages]
-        speed = quantity(stage.metrics["tokens_per_second"]) if stage else "-"
+        timed = stage.metrics["tokens_per_second"] if stage else 0  # 0: its steps were an earlier process's
+        speed = quantity(timed) if timed else "-"
         memory = f"{stage.metrics['peak_memory_bytes'] / _GIB:.2f}" if stage else "-"
         score = f"{kobest[model].metrics['mean']['macro_f1']:.4f}" if model in kobest else "-"
         rows.append([name, *measured, speed, memory, score])

@@ -14,7 +14,7 @@ median step, medians of the ratios of steps taken in one turn, and memory:
 ``extra_mib`` is the peak of the resident set less what was there before the first step, with the model loaded.
 ``ceiling`` is what the operations of a stage allow over those of ``full``.
 
-    python scripts/bench_train.py DATA OUT [--shapes head,layers] [--steps 12]
+    python scripts/bench_train.py DATA OUT [--shapes head,layers] [--rows lora,odd] [--steps 12]
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--shapes", default="head,layers")
+    parser.add_argument("--rows", default=",".join(ROWS), help="Beside full and trainer, to which all are compared.")
     parser.add_argument("--steps", type=int, default=12, help="The first two and the last are not timed.")
     parser.add_argument("--child", nargs=2, metavar=("RECIPE", "ROW"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -68,20 +69,19 @@ def take_turns(
 ) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:  # fmt: skip
     """Let all rows step in turn; return their seconds, step by step, and what each says at its end."""
     command = [sys.executable, __file__, str(arguments.data), str(arguments.out), "--child", str(recipe)]
+    rows = [row for row in ROWS if row in ("full", "trainer", *arguments.rows.split(","))]
     environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
     with contextlib.ExitStack() as stack:
-        children = {
-            row: stack.enter_context(subprocess.Popen(
+        children: dict[str, subprocess.Popen[str]] = {}
+        for row in rows:
+            children[row] = stack.enter_context(subprocess.Popen(
                 [*command, row], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            ))
-            for row in ROWS
-        }  # fmt: skip
-        for one in children.values():
-            heard(one, READY)
-        seconds: dict[str, list[float]] = {row: [] for row in ROWS}
+            ))  # fmt: skip
+            heard(children[row], READY)  # one after the other: each locks the packed tokens while it looks at them
+        seconds: dict[str, list[float]] = {row: [] for row in rows}
         for step in range(arguments.steps - 1):
             print(f"turn {step + 1} of {arguments.steps - 1}", file=sys.stderr, flush=True)
-            for row in ROWS if step % 2 == 0 else reversed(ROWS):
+            for row in rows if step % 2 == 0 else reversed(rows):
                 begun = time.perf_counter()
                 go(children[row])
                 heard(children[row], READY)

@@ -149,7 +149,8 @@ def make_model(shape: dict[str, int], settings: Any, *, device: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from redwhale.training import attention
-    from redwhale.training.model import Prepared, add_adapters, structure
+    from redwhale.training.adapters import add_adapters
+    from redwhale.training.model import Prepared, decoder_layers, structure
     from redwhale.training.rows import RowLayout
 
     train = settings.stages[0].train
@@ -163,7 +164,7 @@ def make_model(shape: dict[str, int], settings: Any, *, device: Any) -> Any:
     torch.set_default_dtype(torch.float32)
     module = structure(model, layout, train)
     if train.lora:
-        add_adapters(model, train.lora, seed=0)
+        add_adapters(model, decoder_layers(model)[0], train.lora, seed=0)
     if settings.attention == "flex":
         attention.use_flex(model, device=device.type, where="this model")
     return Prepared(module, torch.bfloat16)
@@ -174,14 +175,15 @@ def train(runner: Any, arguments: argparse.Namespace, *, rows: int, device: Any)
     import torch
 
     seconds = []
+    tokens = arguments.passes * arguments.micro_batch * arguments.length
     for number in range(arguments.steps):
         batches = [random_batch(arguments, rows=rows, seed=number * 1000 + i) for i in range(arguments.passes)]
         synchronize(device)
         begun = time.perf_counter()
         for place, batch in enumerate(batches):
             last = place == len(batches) - 1
-            loss = runner.forward(batch.to(device), last=last)
-            runner.backward(loss / (arguments.passes * arguments.micro_batch * arguments.length), last=last)
+            loss = runner.forward(batch.to(device), scale=1 / tokens, last=last)
+            runner.backward(loss, last=last)
         update = runner.step(1.0, finite=True)
         synchronize(device)
         seconds.append(time.perf_counter() - begun)

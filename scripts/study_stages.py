@@ -211,14 +211,17 @@ class Study:
         folders = (self.out / f"{label}-{self.seed}").glob("stage-*")
         found = [json.loads((one / "manifest.json").read_text(encoding="utf-8")) for one in sorted(folders)]
         metrics = [manifest["metrics"] for manifest in found]
+        speeds = [one["tokens_per_second"] for one in metrics]  # 0 where all steps were an earlier process's
+        seconds = None
+        if all(speeds):
+            tokens = (manifest["counts"]["tokens"] for manifest in found)
+            seconds = round(sum(count / speed for count, speed in zip(tokens, speeds, strict=True)), 1)
         return {
             "tokens": sum(manifest["counts"]["tokens"] for manifest in found), "flops": self.flops(label),
             "epochs": {name: round(one["epochs"], 3) for name, one in found[-1]["counts"]["realised_mixture"].items()},
             "start": bits(metrics[0]["start"]), "stages": [bits(one["end"]) for one in metrics],
             "base_english": metrics[0]["base_english"], "threads": metrics[0]["threads"],
-            "training_seconds": round(
-                sum(one["counts"]["tokens"] / one["metrics"]["tokens_per_second"] for one in found), 1
-            ),
+            "training_seconds": seconds,
             "peak_bytes": max(one["peak_memory_bytes"] for one in metrics),
             "skipped": sum(manifest["counts"]["skipped_updates"] for manifest in found),
         }  # fmt: skip
@@ -270,7 +273,7 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
         for row in chosen:
             end = row["stages"][-1]
             between = ", ".join(f"{one['ko']:.3f} / {one['en']:.3f}" for one in [row["start"], *row["stages"]])
-            seconds = f"{row['training_seconds']:,.0f}" if "training_seconds" in row else ""
+            seconds = f"{row['training_seconds']:,.0f}" if row.get("training_seconds") else ""
             print(
                 f"| {row['arm']} | {row['seed']} | {row['tokens']:,} | {row['flops'] / 1e12:.1f} | {end['ko']:.4f} | "
                 f"{end['en']:.4f} | {end['en'] / row['base_english'] - 1:+.1%} | {seconds} | "

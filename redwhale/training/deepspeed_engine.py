@@ -145,9 +145,11 @@ class DeepSpeedEngine:
             raise RedwhaleError(f"asked for ZeRO-{self.zero}, got {type(self.engine)} level {level}", exit_code=FAILED)
         check_groups(self.engine.optimizer, trained, self.settings)
 
-    def forward(self, batch: Batch, *, last: bool) -> Tensor:
-        """Return the summed loss of a micro-batch, a float32 scalar."""
-        return self.engine(batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents)
+    def forward(self, batch: Batch, *, scale: float, last: bool) -> Tensor:
+        """Return ``scale`` times the summed loss of a micro-batch, a float32 scalar."""
+        return self.engine(
+            batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents, scale=scale
+        )
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         """Accumulate gradients; ``step`` of the engine only counts until the last micro-batch."""
@@ -259,7 +261,7 @@ class DeepSpeedEngine:
         batch = blank_batch(rows, tokens, own_documents=self.settings.documents_attend == "own").to(self.world.device)
         for number in range(self.micro_batches):
             last = number == self.micro_batches - 1
-            self.backward(self.forward(batch, last=last), last=last)
+            self.backward(self.forward(batch, scale=1.0, last=last), last=last)
         self.step(0.0, finite=True)
         self._set_adam_steps(0)
 

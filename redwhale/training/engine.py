@@ -22,6 +22,7 @@ from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.batch import Batch, blank_batch
 from redwhale.training.launch import World
+from redwhale.training.low_rank import LOW_RANK_LINEAR
 from redwhale.training.model import Prepared, decoder_layers
 from redwhale.training.optimizer import (
     adam_steps_of,
@@ -42,6 +43,7 @@ _KEPT_OPERATIONS = (
     _ATEN._scaled_dot_product_flash_attention_for_cpu.default,
     _ATEN._scaled_dot_product_efficient_attention.default,
     _ATEN._scaled_dot_product_cudnn_attention.default,
+    LOW_RANK_LINEAR,
 )  # fmt: skip
 
 
@@ -63,11 +65,11 @@ class Engine(Protocol):
     optimizer_name: str
     remarks: list[str]
 
-    def forward(self, batch: Batch, *, last: bool) -> Tensor:
-        """Return the summed loss of a micro-batch, a float32 scalar; ``last`` marks the last one of the step."""
+    def forward(self, batch: Batch, *, scale: float, last: bool) -> Tensor:
+        """Return ``scale`` times the summed loss of a micro-batch, a float32 scalar; ``last`` marks the step's last."""
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate gradients."""
+        """Accumulate the gradients of a loss as ``forward`` returned it, or of a NaN in its place."""
 
     def step(self, share: float, *, finite: bool) -> Update:
         """Clip and update at a ``share`` of each group's peak rate, or skip where loss or gradient is not finite."""
@@ -166,6 +168,8 @@ class PlainEngine:
         self.bare = prepared.module.to(world.device)
         self.optimizer = make_optimizer(trained, settings)
         self.module: nn.Module = self.accelerator.prepare_model(self.bare) if world.size > 1 else self.bare
+        head: Any = prepared.model.get_submodule(prepared.module.head_name)
+        head.accumulates = world.size == 1  # DDP takes gradients away one by one
         several = isinstance(self.module, nn.parallel.DistributedDataParallel)
         if self.accelerator.num_processes != world.size or several != (world.size > 1):
             raise RedwhaleError(
@@ -185,11 +189,11 @@ class PlainEngine:
         """Let processes exchange gradients at the last micro-batch only; DDP decides that in the forward pass."""
         return contextlib.nullcontext() if last else self.accelerator.no_sync(self.module)
 
-    def forward(self, batch: Batch, *, last: bool) -> Tensor:
-        """Return the summed loss of a micro-batch, a float32 scalar."""
+    def forward(self, batch: Batch, *, scale: float, last: bool) -> Tensor:
+        """Return ``scale`` times the summed loss of a micro-batch, a float32 scalar."""
         with self._exchanging(last), self._autocast():
             return self.module(
-                batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents
+                batch.input_ids, labels=batch.labels, positions=batch.positions, documents=batch.documents, scale=scale
             )
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
@@ -240,7 +244,7 @@ class PlainEngine:
     def rehearse(self, rows: int, tokens: int) -> None:
         """Do a whole step without labels at a rate of 0."""
         batch = blank_batch(rows, tokens, own_documents=self.settings.documents_attend == "own")
-        self.backward(self.forward(batch.to(self.world.device), last=True), last=True)
+        self.backward(self.forward(batch.to(self.world.device), scale=1.0, last=True), last=True)
         self.step(0.0, finite=True)
         self.optimizer.state.clear()
 

@@ -39,25 +39,11 @@ def rebuild(parent: Path, train: Train, masters: dict[str, Tensor]) -> Prepared:
         keeps_fp32 = ".lora_" in name  # merged below, where one rounding is enough
         parameter.data = masters.pop(name).to("cpu", torch.float32 if keeps_fp32 else parameter.dtype)
     if train.lora:
-        _merge_adapters(prepared.model)
+        from redwhale.training.adapters import merge_adapters  # peft is slow to import
+
+        merge_adapters(prepared.model)
     _fold_rows(prepared)
     return prepared
-
-
-@torch.no_grad()
-def _merge_adapters(model: Any) -> None:
-    """Replace each adapted map by its base with ``W + alpha / rank * B A``, added in float32."""
-    from peft.tuners.lora import LoraLayer
-
-    adapted: list[tuple[str, Any]] = [
-        (name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)
-    ]
-    for name, module in adapted:
-        base = module.get_base_layer()
-        (adapter,) = module.lora_A
-        delta = module.get_delta_weight(adapter)
-        base.weight.data = (base.weight.float() + delta).to(base.weight.dtype)
-        model.set_submodule(name, base)
 
 
 @torch.no_grad()

@@ -103,8 +103,8 @@ def _step(
     with meter.timing("data"):
         batches = run.batcher.step(state.step)
     (valid,) = run.world.total(sum(batch.valid_tokens for batch in batches))
-    loss_sum, spike = _gradient(run, batches, state, valid_tokens=valid)
-    loss, *stop = run.world.total(loss_sum / max(valid, 1), *_wishes(stopping()))
+    share_of_loss, spike = _gradient(run, batches, state, valid_tokens=valid)
+    loss, *stop = run.world.total(share_of_loss, *_wishes(stopping()))
     update = run.engine.step(share, finite=math.isfinite(loss) and not spike)
     _count(run, state, update, loss=loss, share=share, valid_tokens=int(valid))
     row = _row(run, state, update, loss=loss, share=share)
@@ -139,22 +139,22 @@ def _gradient(
 ) -> tuple[float, bool]:  # fmt: skip
     """Accumulate the gradient of the mean loss over all valid tokens of the step.
 
-    Returns the local sum of losses, and whether their mean over all processes is a spike. Engines average over
-    processes, so the sum over micro-batches is scaled by processes / valid tokens. A spike is known before the
+    Returns this process's share of the mean loss, and whether the mean over all processes is a spike. Engines average
+    over processes, so the sum over micro-batches is scaled by processes / valid tokens. A spike is known before the
     last backward pass, which then makes a gradient that is not finite: all engines drop that.
     """
-    scale = run.world.size / max(valid_tokens, 1)
+    size = run.world.size
     total = torch.zeros((), dtype=torch.float64, device=run.world.device)
     spike = False
     for number, batch in enumerate(batches):
         last = number == len(batches) - 1
-        loss = run.engine.forward(batch.to(run.world.device), last=last)
+        loss = run.engine.forward(batch.to(run.world.device), scale=size / max(valid_tokens, 1), last=last)
         total += loss.detach()
         if last and run.settings.spikes:
-            (mean,) = run.world.total(float(total) / max(valid_tokens, 1))
+            (mean,) = run.world.total(float(total) / size)
             spike = guard.is_spike(mean, state.recent_losses, run.settings.spikes)
-        run.engine.backward(loss * (math.nan if spike else scale), last=last)
-    return float(total), spike
+        run.engine.backward(loss * math.nan if spike else loss, last=last)
+    return float(total) / size, spike
 
 
 def _row(run: StageRun, state: StageState, update: guard.Update, *, loss: float, share: float) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 For logits z = h W^T and target y the loss of one position is logsumexp(z) - z_y, and its gradient with
 respect to z is softmax(z) - onehot(y). Both are made in one pass over chunks of positions, in which the
 gradients with respect to h and W are formed at once: logits are computed a single time and only one chunk
-of them exists at any moment. The backward pass then merely scales what is already there.
+of them exists at any moment. The backward pass then merely hands on what is already there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,59 +29,88 @@ def positions_at_once(vocabulary: int, width: int) -> int:
 
 
 def summed_cross_entropy(
-    hidden: Tensor, labels: Tensor, weights: Sequence[Tensor], *, chunk_positions: int | None = None
-) -> Tensor:
-    """Return the sum of -log p(label) over positions whose label is not -100, a scalar in float32.
+    hidden: Tensor, labels: Tensor, weights: Sequence[Tensor], *, scale: float = 1.0, accumulate: bool = False,
+    chunk_positions: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Return ``scale`` times the sum of -log p(label) over positions whose label is not -100, a scalar in float32.
 
     ``hidden: (N, d)``; ``labels: (N,) int64``, in the numbering of all rows together; ``weights``: blocks of
     head rows ``(rows, d)``, together ``(V, d)``, never joined. Products are taken in the dtype of ``hidden``,
     softmax and loss in float32, the sum in float64. Without autograd only the loss is computed.
+
+    ``accumulate`` adds to the gradients that float32 leaves among the weights have, instead of beside them, which
+    spares one more gradient of the head: they are without one until the backward pass, which must begin with this very
+    loss (gradient 1).
     """
     vocabulary = sum(weight.shape[0] for weight in weights)
     chunk = chunk_positions or positions_at_once(vocabulary, hidden.shape[-1])
     # ctx.needs_input_grad is true under no_grad as well; asking here spares measurements the gradients.
     wanted = [tensor.requires_grad and torch.is_grad_enabled() for tensor in (hidden, *weights)]
-    return _SummedCrossEntropy.apply(hidden, labels, chunk, wanted, *weights)
+    sums: list[Tensor | None] = [None] * len(weights)
+    if accumulate:
+        assert all(weight.dtype == torch.float32 for weight, want in zip(weights, wanted[1:], strict=True) if want)
+        sums = [weight.grad if want else None for weight, want in zip(weights, wanted[1:], strict=True)]
+        for weight, want in zip(weights, wanted[1:], strict=True):
+            weight.grad = None if want else weight.grad
+    return _SummedCrossEntropy.apply(hidden, labels, _Course(chunk, scale, accumulate, wanted, sums), *weights)
+
+
+@dataclass
+class _Course:
+    """How a pass goes: positions at once, factor of the loss, whose gradients are wanted, and sums to add them to."""
+
+    chunk: int
+    scale: float
+    accumulate: bool
+    wanted: Sequence[bool]
+    sums: list[Tensor | None]
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, labels: Tensor, chunk: int, wanted: Sequence[bool], *weights: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, labels: Tensor, course: _Course, *weights: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            total, gradients = _loss_and_gradients(hidden, labels, weights, chunk=chunk, wanted=wanted)
-        ctx.gradients = gradients
+            total, ctx.gradients = _loss_and_gradients(hidden, labels, weights, course)
+        ctx.accumulate = course.accumulate
         return total.float()
 
     @staticmethod
     def backward(ctx: Any, *output: Tensor) -> tuple[Tensor | None, ...]:
-        scale = output[0]
-        gradients = [None if made is None else made.mul_(scale) for made in ctx.gradients]
+        hidden, *weights = ctx.gradients
         ctx.gradients = None
-        return (gradients[0], None, None, None, *gradients[1:])
+        if hidden is not None:
+            hidden.mul_(output[0])
+        if not ctx.accumulate:
+            weights = [None if made is None else made.mul_(output[0]) for made in weights]
+        return (hidden, None, None, *weights)
 
 
 def _loss_and_gradients(
-    hidden: Tensor, labels: Tensor, weights: Sequence[Tensor], *, chunk: int, wanted: Sequence[bool]
+    hidden: Tensor, labels: Tensor, weights: Sequence[Tensor], course: _Course
 ) -> tuple[Tensor, list[Tensor | None]]:
     blocks = [weight.detach().to(hidden.dtype) for weight in weights]
-    hidden_gradient = torch.empty_like(hidden) if wanted[0] else None
+    hidden_gradient = torch.empty_like(hidden) if course.wanted[0] else None
     # Sums over all positions are kept in float32 whatever the products are in.
     weight_gradients = [
-        torch.zeros(block.shape, dtype=torch.float32, device=block.device) if want else None
-        for block, want in zip(blocks, wanted[1:], strict=True)
-    ]
+        (torch.zeros(block.shape, dtype=torch.float32, device=block.device) if so_far is None else so_far)
+        if want else None
+        for block, want, so_far in zip(blocks, course.wanted[1:], course.sums, strict=True)
+    ]  # fmt: skip
+    course.sums = []  # autograd takes a gradient as it is only where nobody else holds it
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+    chunk = course.chunk
     logits = torch.empty(min(chunk, len(hidden)), sum(map(len, blocks)), dtype=hidden.dtype, device=hidden.device)
     for start in range(0, len(hidden), chunk):
         rows, targets = hidden[start : start + chunk].detach(), labels[start : start + chunk]
         loss, exponentials, inverse = _softmax_chunk(rows, targets, blocks, out=logits[: len(rows)])
         total += loss
-        if any(wanted):
+        if any(course.wanted):
             part = hidden_gradient[start : start + chunk] if hidden_gradient is not None else None
-            _add_gradients(rows, exponentials, inverse, blocks=blocks, hidden_out=part, weights_out=weight_gradients)
-    return total, [
+            _add_gradients(
+                rows, exponentials, inverse * course.scale, blocks=blocks, hidden_out=part,
+                weights_out=weight_gradients,
+            )  # fmt: skip
+    return total * course.scale, [
         None if made is None else made.to(source.dtype)
         for made, source in zip([hidden_gradient, *weight_gradients], [hidden, *weights], strict=True)
     ]

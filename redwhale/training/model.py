@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
-from redwhale.core.recipe.stages import Lora, Train
+from redwhale.core.recipe.stages import Train
 from redwhale.training.attention import FLEX, IMPLEMENTATION, own_document_blocks, own_document_mask, without_flex
 from redwhale.training.rows import BlockEmbedding, BlockHead, RowLayout, check_layout, cut_blocks
 
-ADAPTER = "default"
 LAYERS_NAME = "layers.json"
 _PROBE_TOKENS = 8
 _PROBE_TOLERANCE = 0.02
@@ -33,9 +32,10 @@ class StageModel(nn.Module):
 
     def forward(
         self, input_ids: Tensor, *, labels: Tensor | None = None, positions: Tensor | None = None,
-        documents: Tensor | None = None, attention_mask: Tensor | None = None, logits_to_keep: int = 0,
+        documents: Tensor | None = None, scale: float = 1.0, attention_mask: Tensor | None = None,
+        logits_to_keep: int = 0,
     ) -> Any:  # fmt: skip
-        """Return the summed loss (float32 scalar) where ``labels: (B, T)`` is given, else an output with logits.
+        """Return the summed loss times ``scale``, float32, for ``labels: (B, T)``, without them an output with logits.
 
         ``documents: (B, T)`` restricts attention to a token's own document; ``positions: (B, T)``.
         """
@@ -48,7 +48,7 @@ class StageModel(nn.Module):
         output = self.model.base_model(
             input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
         )  # fmt: skip
-        return self.model.get_submodule(self.head_name)(output.last_hidden_state, labels)
+        return self.model.get_submodule(self.head_name)(output.last_hidden_state, labels, scale=scale)
 
     def _mask(self, documents: Tensor) -> Any:
         """Return the mask of documents in the form that the layers' kernel takes."""
@@ -116,7 +116,9 @@ def prepare(folder: Path, train: Train, *, layer_dtype: torch.dtype | None = Non
     _check_forward(module, probe, expected, where=str(folder))
     model.get_submodule(module.embedding_name).dtype = layer_dtype or model.dtype  # the engine casts the layers
     if train.lora:
-        add_adapters(model, train.lora, seed=seed)
+        from redwhale.training.adapters import add_adapters  # peft is slow to import
+
+        add_adapters(model, decoder_layers(model)[0], train.lora, seed=seed)
     return Prepared(module, model.dtype, read_added_layers(folder))
 
 
@@ -176,20 +178,3 @@ def decoder_layers(model: Any) -> tuple[str, nn.ModuleList]:
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
             return name, module
     raise RedwhaleError(f"the model has no list of {wanted} layers", exit_code=FAILED)
-
-
-def add_adapters(model: Any, lora: Lora, *, seed: int) -> None:
-    """Put adapters on every linear map of the layers, in place; A is drawn from ``seed``, B is 0."""
-    from peft import LoraConfig, inject_adapter_in_model
-    from transformers.pytorch_utils import Conv1D
-
-    prefix, _ = decoder_layers(model)
-    targets = [
-        name for name, module in model.named_modules()
-        if name.startswith(f"{prefix}.") and isinstance(module, (nn.Linear, Conv1D))
-    ]  # fmt: skip
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.rank if lora.alpha is None else lora.alpha, target_modules=targets)  # type: ignore[arg-type]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
-    model.requires_grad_(False)

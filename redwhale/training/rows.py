@@ -102,15 +102,22 @@ class BlockEmbedding(RowBlocks):
 
 
 class BlockHead(RowBlocks):
-    """Turn hidden states into logits, or straight into the summed loss."""
+    """Turn hidden states into logits, or straight into the summed loss.
 
-    def forward(self, hidden: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``(..., V)``; with ``labels: (...)`` int64 the summed cross entropy, float32 scalar."""
+    ``accumulates``: the loss adds to the gradients that the blocks have (``summed_cross_entropy`` says when it may).
+    """
+
+    accumulates = False
+
+    def forward(self, hidden: Tensor, labels: Tensor | None = None, *, scale: float = 1.0) -> Tensor:
+        """Return logits ``(..., V)``; with ``labels: (...)`` ``scale`` times the summed cross entropy, in float32."""
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.blocks[0].dtype
         hidden = hidden.to(dtype)
         if labels is not None:
-            return summed_cross_entropy(hidden.flatten(0, -2), labels.flatten(), self.blocks)
+            return summed_cross_entropy(
+                hidden.flatten(0, -2), labels.flatten(), self.blocks, scale=scale, accumulate=self.accumulates
+            )
         logits = [functional.linear(hidden, block.to(dtype)) for block in self.blocks]
         return logits[0] if len(logits) == 1 else torch.cat(logits, dim=-1)
 

@@ -97,7 +97,8 @@ def one_step(engine: Engine, batcher: Batcher, number: int, *, factor: float = 1
     valid = sum(batch.valid_tokens for batch in batches)
     for place, batch in enumerate(batches):
         last = place == len(batches) - 1
-        engine.backward(engine.forward(batch, last=last) * (factor / valid), last=last)
+        loss = engine.forward(batch, scale=1 / valid, last=last)
+        engine.backward(loss if factor == 1 else loss * factor, last=last)
     return engine.step(rate / PEAK_RATE, finite=factor == factor)
 
 
@@ -438,7 +439,8 @@ def test_many_small_bf16_gradients_add_up(untied: Path, engine: str) -> None:
         batch = Batcher(sequence, 1, 1, own_documents=True).step(0)[0]
         for number in range(copies):
             last = number == copies - 1
-            runner.backward(runner.forward(batch, last=last) / batch.valid_tokens / copies, last=last)
+            loss = runner.forward(batch, scale=1 / batch.valid_tokens / copies, last=last)
+            runner.backward(loss, last=last)
         norms[copies] = runner.step(1.0, finite=True).gradient_norm
     assert norms[96] == pytest.approx(norms[1], rel=5e-3)
 

@@ -59,6 +59,49 @@ def test_only_what_trains_gets_a_gradient() -> None:
     assert old.grad is None
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_a_factor_scales_loss_and_gradients(scale: float) -> None:
+    hidden, labels, weight = make(13, 11)
+    expected = naive(hidden, labels, weight) * scale
+    gradients = torch.autograd.grad(expected, [hidden, weight])
+    loss = summed_cross_entropy(hidden, labels, [weight], scale=scale, chunk_positions=4)
+    torch.testing.assert_close(loss, expected)
+    for found, wanted in zip(torch.autograd.grad(loss, [hidden, weight]), gradients, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_gradients_add_up_in_the_one_tensor_that_holds_them() -> None:
+    hidden, labels, weight = make(13, 11)
+    blocks = [weight.detach()[:4], weight.detach()[4:].requires_grad_()]
+    for _ in range(3):
+        summed_cross_entropy(hidden, labels, blocks, scale=0.5).backward()
+    expected, inputs = blocks[1].grad, hidden.grad
+    blocks[1].grad = hidden.grad = None
+    places = set()
+    for _ in range(3):
+        loss = summed_cross_entropy(hidden, labels, blocks, scale=0.5, accumulate=True)
+        assert blocks[1].grad is None, "there is no second gradient at any time"
+        loss.backward()
+        assert blocks[1].grad is not None
+        places.add(blocks[1].grad.data_ptr())
+    torch.testing.assert_close(blocks[1].grad, expected)
+    torch.testing.assert_close(hidden.grad, inputs)
+    assert len(places) == 1 and blocks[0].grad is None
+
+
+def test_a_tied_matrix_keeps_what_other_uses_add() -> None:
+    hidden, labels, weight = make(13, 11)
+    for accumulate in (False, True):
+        matrix = weight.detach().clone().requires_grad_()
+        for _ in range(2):
+            (
+                summed_cross_entropy(hidden, labels, [matrix], accumulate=accumulate) + matrix[:3].square().sum()
+            ).backward()
+        if not accumulate:
+            expected = matrix.grad
+    torch.testing.assert_close(matrix.grad, expected)
+
+
 def test_without_autograd_only_the_logits_are_computed() -> None:
     hidden, labels, weight = make(64, 50)
 

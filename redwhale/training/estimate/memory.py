@@ -24,7 +24,7 @@ LIVE_ELEMENTS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by category; ``step`` is what the update alone needs when activations and logits are gone.
+    """Bytes by category; ``step`` is what the embedding's gradient or the update needs, activations and logits gone.
 
     ``host``: main memory of one device's process, ``disk``: checkpoints and result of the stage.
     """
@@ -62,8 +62,8 @@ def memory_of(shape: StageShape, settings: Pretrain, *, devices: int) -> Memory:
     return Memory(
         weights=weights, gradients=gradients, optimizer=optimizer,
         activations=_activations(shape, settings, positions=positions, low=low),
-        logits=_logits(shape, positions=positions, low=low, plain=not zero),
-        buffers=buffers + (low + 2) * pairs, step=step,
+        logits=_logits(shape, positions=positions, low=low, plain=not zero, devices=devices),
+        buffers=buffers + (low + 2) * pairs, step=max(step, (low if zero else 4) * shape.trained_embedding),
         host=host + shape.elements * shape.stored_bytes,
         disk=shape.trained * ADAM_BYTES * (settings.checkpoints.keep + 1) + shape.elements * shape.stored_bytes,
     )  # fmt: skip
@@ -133,10 +133,13 @@ def _activations(shape: StageShape, settings: Pretrain, *, positions: int, low: 
     return above * whole + whole
 
 
-def _logits(shape: StageShape, *, positions: int, low: int, plain: bool) -> int:
-    """Return what the loss takes: a chunk of logits in float32 and low, its gradients, the head's copy."""
+def _logits(shape: StageShape, *, positions: int, low: int, plain: bool, devices: int) -> int:
+    """Return what the loss takes: a chunk of logits in float32 and low, its gradients, the head's copy.
+
+    One process of the plain engine adds the head's gradient to the one that is held.
+    """
     chunk = min(positions_at_once(shape.rows, shape.hidden), positions)
     hidden = 2 * positions * shape.hidden * low
-    head_gradient = (4 if plain else 4 + low) * shape.trained_head
+    head_gradient = (0 if plain and devices == 1 else 4 if plain else 4 + low) * shape.trained_head
     copy = low * shape.trained_head if plain and low < 4 else 0
     return chunk * shape.rows * (4 if low == 4 else 4 + 2 * low) + hidden + head_gradient + copy

@@ -13,7 +13,7 @@ from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.stages import Stage, Train
 from redwhale.training import partition
-from redwhale.training.model import Prepared, add_adapters, decoder_layers, read_added_layers, structure
+from redwhale.training.model import Prepared, decoder_layers, read_added_layers, structure
 from redwhale.training.rows import ROWS_NAME, RowLayout
 
 
@@ -23,13 +23,13 @@ class StageShape:
 
     ``layer_matrix``: of one layer; ``trained_layer_matrix``: of all layers together, adapters included;
     ``first_gradient_layer``: lowest layer that the gradient flows through (``layers`` where it reaches none).
-    ``trained_row_elements``: of embedding and head; ``trained_layers``: layers that train whole.
+    A tied matrix counts as embedding and as head; ``trained_layers``: layers that train whole.
     """
 
     table: tuple[partition.TableRow, ...]
     elements: int
     trained: int
-    trained_row_elements: int
+    trained_embedding: int
     trained_layer_matrix: int
     trained_head: int
     head: int
@@ -81,7 +81,9 @@ class ShapeReader:
             model = empty_model(config)
             module = structure(model, layout, train)
             if train.lora:
-                add_adapters(model, train.lora, seed=0)
+                from redwhale.training.adapters import add_adapters  # peft is slow to import
+
+                add_adapters(model, decoder_layers(model)[0], train.lora, seed=0)
             self._prepared[key] = Prepared(module, model.dtype, added)
         return self._prepared[key]
 
@@ -159,7 +161,7 @@ def measure_shape(
         table=table,
         elements=sum(p.numel() for p in model.parameters()),
         trained=sum(t.size for t in trained),
-        trained_row_elements=sum(t.size for t in by_part["embedding"] + by_part["head"]),
+        trained_embedding=sum(t.size for t in by_part["embedding"]),
         trained_layer_matrix=sum(t.size for t in by_part["layers"] if t.decays) + adapters,
         trained_head=sum(t.size for t in by_part["embedding" if tied else "head"]),
         head=rows * text.hidden_size,

@@ -33,7 +33,7 @@ def work_of(shape: StageShape, *, sequence_length: int, recompute: str) -> Work:
     adapters = 2.0 * shape.adapters
     forward = shape.layers * layer_forward + adapters + 2.0 * shape.head
     above = shape.gradient_layers
-    reaches_hidden = above > 0 or shape.trained_row_elements > shape.trained_head
+    reaches_hidden = above > 0 or shape.trained_embedding > 0
     input_gradients = (
         above * (2.0 * shape.layer_matrix + 2.0 * attention) + adapters + 2.0 * shape.head * reaches_hidden
     )

@@ -11,12 +11,12 @@ import torch
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.stages import Lora
+from redwhale.training.adapters import add_adapters
 from redwhale.training.attention import own_document_mask
 from redwhale.training.engine import recompute_activations
 from redwhale.training.estimate.memory import layer_bytes_per_token, memory_of
 from redwhale.training.estimate.shape import ShapeReader, StageShape
 from redwhale.training.estimate.work import work_of
-from redwhale.training.model import add_adapters
 from tests.training.estimate.configs import write_config
 
 TOKENS = 256
@@ -42,7 +42,7 @@ def saved_bytes(folder: Path, *, layers: int, train: str, how: str = "none") -> 
     if train == "layers":
         model.model.layers.requires_grad_(True)
     if train == "lora":
-        add_adapters(model, Lora(rank=2), seed=0)
+        add_adapters(model, "model.layers", Lora(rank=2), seed=0)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(".lora_" in name)
         model.to(torch.bfloat16)
@@ -100,6 +100,16 @@ def test_what_engines_hold_by_hand(tmp_path: Path) -> None:
     assert memory(shape, deepspeed={"zero": 3, "offload": "all"}).weights == 0
 
 
+def test_the_heads_gradient_exists_once_in_a_process_of_its_own(tmp_path: Path) -> None:
+    shape = shape_of(tmp_path, {"embedding": "all", "head": "all"})
+    matrix = 448 * 64  # 400 rows, padded
+    assert shape.trained_head == shape.trained_embedding == matrix
+    one, two = memory(shape, deepspeed=None), memory(shape, deepspeed=None, devices=2)
+    assert two.logits - one.logits == 4 * matrix
+    assert one.step == two.step == 4 * matrix  # a lookup's gradient is as large as the embedding
+    assert memory(shape_of(tmp_path, {"layers": "all"}), deepspeed=None).step == 0
+
+
 def test_recomputation_and_micro_batch_are_worth_something(tmp_path: Path) -> None:
     shape = shape_of(tmp_path, {"layers": "all"})
     kept = [memory(shape, recompute=how).activations for how in ("none", "selective", "full")]
@@ -114,7 +124,7 @@ def test_trained_elements_rows_and_lowest_layer(tmp_path: Path) -> None:
     assert shape.layer_matrix == 64 * (64 + 32 + 32 + 64) + 3 * 64 * 160
     assert shape.trained == shape.layer_matrix + 2 * 64
     rows = shape_of(tmp_path, {"embedding": "new", "head": "new"})
-    assert rows.trained == rows.trained_row_elements == 2 * 100 * 64
+    assert rows.trained == rows.trained_embedding + rows.trained_head == 2 * 100 * 64
     added = shape_of(tmp_path, {"layers": "added"}, add_layers={"count": 2, "how": "identity"})
     assert added.layers == 6 and added.trained == 2 * (added.layer_matrix + 2 * 64)
 
