@@ -49,7 +49,7 @@ class Outcome:
 def chain_steps(recipe: Recipe) -> list[ChainStep]:
     """Return the links that the recipe's sections ask for, in order."""
     from redwhale.corpus import step as corpus
-    from redwhale.evaluation import bits
+    from redwhale.evaluation import bits, overlap
     from redwhale.evaluation.kobest import step as kobest
     from redwhale.tokenizer import step as tokenizer
     from redwhale.training import packing
@@ -79,13 +79,17 @@ def chain_steps(recipe: Recipe) -> list[ChainStep]:
         links.append(link("pack", "pack", recipe.tokens_folder, packing))
     for index, stage in enumerate(stages):
         command = f"pretrain --stage {index + 1}"
-        links.append(link(f"stage {index + 1} {stage.name}", command, recipe.stage_folder(index), training, index))
+        plan, make = partial(training.plan, recipe, index), partial(train_stage, recipe, index)
+        name, folder = f"stage {index + 1} {stage.name}", recipe.stage_folder(index)
+        links.append(ChainStep(name, recipe.command(*command.split()), folder, plan, make))
     if recipe.evaluate:
         numbers = [str(index + 1) for index in range(len(stages))]
         ends = ["base", numbers[-1] if numbers else "0"]
         for model in ["base", "0", *numbers]:
             plan_folder = bits.result_folder(recipe, model)
             links.append(link(f"bits per byte {model}", f"eval bpb --model {model}", plan_folder, bits, model))
+        if recipe.evaluate.kobest and recipe.evaluate.kobest.find_overlap and recipe.preprocess:
+            links.append(link("kobest overlap", "eval kobest", overlap.result_folder(recipe), overlap))
         for model in ends if recipe.evaluate.kobest else []:
             plan_folder = kobest.result_folder(recipe, model)
             links.append(link(f"kobest {model}", f"eval kobest --model {model}", plan_folder, kobest, model))
@@ -130,6 +134,18 @@ def init_model(recipe: Recipe, *, console: Console, fresh: bool, verify: bool) -
     if settings.compare and not settings.existing:
         compare_init(recipe, console=console, fresh=False, verify=verify)
     return weights.run(recipe, console=console, fresh=fresh, verify=verify)
+
+
+def train_stage(recipe: Recipe, index: int, *, console: Console, fresh: bool, verify: bool) -> Manifest:
+    """Train a stage, asking a few KoBEST questions at each measurement where the recipe wants that."""
+    from redwhale.training import step as training
+
+    after, questions = None, recipe.need("pretrain").measure.kobest_questions
+    if questions and not is_finished(recipe.stage_folder(index)):
+        from redwhale.evaluation.kobest import during
+
+        after = during.make_scorer(recipe, questions=questions)
+    return training.run(recipe, index, console=console, fresh=fresh, verify=verify, after=after)
 
 
 def train_shortly(recipe: Recipe, pair: Pair, folder: Path, console: Console) -> dict[str, dict[str, float]]:
@@ -199,14 +215,39 @@ def status(recipe: Recipe) -> list[dict[str, Any]]:
 def evaluate(
     recipe: Recipe, kind: str, models: Sequence[str], *, console: Console, fresh: bool, verify: bool
 ) -> dict[str, Manifest]:
-    """Measure models (the last stage by default) by ``kobest`` or ``bpb``; return manifests by model."""
-    from redwhale.evaluation import bits
+    """Measure models (the last stage by default) by a command of ``eval``; return manifests by model."""
+    from redwhale.evaluation import bits, harness, overlap, retention, samples
     from redwhale.evaluation.kobest import step as kobest
 
+    if kind == "kobest" and overlap.is_wanted(recipe):
+        overlap.run(recipe, console=console, verify=verify)
+    runs: dict[str, Callable[..., Manifest]] = {
+        "kobest": kobest.run, "bpb": bits.run, "samples": samples.run, "harness": harness.run,
+        "retention": partial(retention.run, score_tasks=score_english_tasks),
+    }  # fmt: skip
     stages = recipe.pretrain.stages if recipe.pretrain else []
     chosen = list(models) or [str(len(stages))]
-    run = kobest.run if kind == "kobest" else bits.run
-    return {model: run(recipe, model, console=console, fresh=fresh, verify=verify) for model in chosen}
+    return {model: runs[kind](recipe, model, console=console, fresh=fresh, verify=verify) for model in chosen}
+
+
+def scores_without_overlap(recipe: Recipe, models: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """Return models' KoBEST scores without the questions that the corpus holds, None where nobody has looked."""
+    from redwhale.evaluation import overlap
+    from redwhale.evaluation.kobest import step as kobest
+
+    folders = {model: kobest.result_folder(recipe, model) for model in models}
+    return {model: overlap.scores_without(recipe, kobest.read_records(folder)) for model, folder in folders.items()}
+
+
+def score_english_tasks(recipe: Recipe, model: str, console: Console) -> dict[str, Any]:
+    """Score a model on the English tasks of ``evaluate.retention`` by lm-evaluation-harness."""
+    from redwhale.evaluation import harness
+
+    settings = recipe.need("evaluate")
+    wanted = settings.retention.model_dump(include={"tasks", "shots", "limit"})
+    section = settings.model_dump() | {"harness": settings.harness.model_dump() | wanted}
+    manifest = harness.run(recipe.changed(evaluate=section), model, console=console)
+    return dict(manifest.metrics["tasks"])
 
 
 def last_finished(recipe: Recipe) -> Path:

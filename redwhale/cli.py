@@ -120,7 +120,8 @@ def pretrain(
     Train one stage. Interrupted, the same command resumes. Several devices (`machine.devices`) are started through
     torchrun; under a launcher of your own this is one of its processes.
     """
-    from redwhale.training import layout, step
+    from redwhale import chain
+    from redwhale.training import layout
 
     recipe, console = begin(config, changes, json=json, quiet=quiet)
     index = recipe.stage_index(stage)
@@ -132,7 +133,7 @@ def pretrain(
         if not json:
             console.data(command)
         return
-    manifest = step.run(recipe, index, console=console, fresh=fresh, verify=verify)
+    manifest = chain.train_stage(recipe, index, console=console, fresh=fresh, verify=verify)
     if layout.rank() == 0:  # under a launcher one process of several speaks
         finish("pretrain", manifest, console, folder=recipe.stage_folder(index))
 

@@ -8,6 +8,7 @@ from redwhale.chain import Outcome
 from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console, duration, quantity
 from redwhale.corpus.waterfall import TITLE, waterfall
+from redwhale.tables_evaluation import kobest_table
 
 _GIB = 2**30
 _SHOWN_CHARS = 400
@@ -66,34 +67,6 @@ def show_lineage(tree: dict[str, Any], console: Console) -> None:
             walk(child, depth + 1)
 
     walk(tree, 0)
-
-
-def show_kobest(results: dict[str, Manifest], console: Console) -> None:
-    """Show accuracy and macro-F1 per task and model."""
-    console.result("eval kobest", {"models": {model: m.metrics for model, m in results.items()}})
-    _kobest_table(results, console)
-
-
-def _kobest_table(results: dict[str, Manifest], console: Console) -> None:
-    tasks = list(next(iter(results.values())).metrics["tasks"])
-    rows = []
-    for model, manifest in results.items():
-        scores = manifest.metrics["tasks"]
-        rows.append([model, *(f"{scores[t]['acc']:.4f} / {scores[t]['macro_f1']:.4f}" for t in tasks),
-                     manifest.metrics["mean"]["macro_f1"]])  # fmt: skip
-    console.table("KoBEST: accuracy / macro-F1", ["model", *tasks, "mean macro-F1"], rows)
-
-
-def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
-    """Show bits per byte by language and by source, one column a model."""
-    console.result("eval bpb", {"models": {model: m.metrics for model, m in results.items()}})
-    first = next(iter(results.values())).metrics
-    rows = [
-        [f"{label}{name}", *(m.metrics[kind][name]["bits_per_byte"] for m in results.values())]
-        for kind, label in (("languages", "all "), ("sources", ""))
-        for name in first[kind]
-    ]
-    console.table("Bits per byte on held-out text", ["", *results], rows)
 
 
 def show_init_comparison(manifest: Manifest, console: Console) -> None:
@@ -166,7 +139,7 @@ def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **
         "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
     })  # fmt: skip
     bits = {n.removeprefix("bits per byte "): m for n, m in manifests.items() if n.startswith("bits per byte ")}
-    kobest = {n.removeprefix("kobest "): m for n, m in manifests.items() if n.startswith("kobest ")}
+    kobest = {n.removeprefix("kobest "): m for n, m in manifests.items() if m.step == "eval-kobest"}
     stages = {n.split()[1]: (n, m) for n, m in manifests.items() if n.startswith("stage ")}
     languages = list(next(iter(bits.values())).metrics["languages"]) if bits else []
     rows = []
@@ -182,7 +155,7 @@ def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **
         columns = ["model", *(f"{language} bits/byte" for language in languages), "tokens/s", "peak GiB", "KoBEST F1"]
         console.table("Bits per byte on held-out text after each step", columns, rows)
     if kobest:
-        _kobest_table(kobest, console)
+        kobest_table(kobest, console)
     show_tokenizer(manifests.get("train-tokenizer"), console)
 
 

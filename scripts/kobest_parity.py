@@ -25,7 +25,7 @@ from redwhale.evaluation.kobest import data, metrics, prompts
 from redwhale.evaluation.kobest.prompts import Question
 
 SHOTS = (0, 5)
-LOG_LIKELIHOOD_TOLERANCE = 1e-3
+LOG_LIKELIHOOD_TOLERANCE = 1e-4
 HUB_FIELDS = {
     "boolq": ("BoolQ", {"Text": "paragraph", "Question": "question", "Answer": "label"}),
     "copa": ("COPA", {"sentence": "premise", "question": "question", "1": "alternative_1", "2": "alternative_2",
@@ -85,10 +85,12 @@ def harness_requests(task: Any, *, limit: int | None) -> list[Any]:
     return sorted(task.instances, key=lambda instance: (instance.doc_id, instance.idx))
 
 
-def our_questions(source: Path, task: str, *, shots: int, limit: int | None) -> list[Question]:
+def our_questions(
+    source: Path, task: str, *, shots: int, limit: int | None, fixed: bool = False
+) -> list[Question]:  # fmt: skip
     """Build our requests from the same files."""
     test, train = (data.read_split(data.split_file(source, task, split), task) for split in ("test", "train"))
-    return prompts.build_questions(task, test, train, shots=shots, limit=limit)
+    return prompts.build_questions(task, test, train, shots=shots, limit=limit, fixed=fixed)
 
 
 def strings_of(questions: list[Question]) -> list[tuple[str, str]]:
@@ -113,9 +115,14 @@ def harness_scores(task: Any, requests: list[Any], answers: list[tuple[float, bo
 
 
 def compare_scores(
-    model: Any, tokenizer: Any, questions: list[Question], requests: list[Any], *, task: Any, batch: int
-) -> dict[str, Any]:
-    """Score both sides with one model and compare log-likelihoods, predictions and metrics."""
+    model: Any, tokenizer: Any, questions: list[Question], requests: list[Any], *, task: Any, batch: int,
+    fixed: list[Question],
+) -> dict[str, Any]:  # fmt: skip
+    """Score both sides with one model and compare log-likelihoods, predictions and metrics.
+
+    The harness's batches hold as many requests of the model's whole context as fit ``batch`` tokens. ``fixed``: the
+    questions with the same examples before all, whose time alone is taken.
+    """
     from lm_eval.models.huggingface import HFLM
 
     from redwhale.evaluation.kobest.score import score_questions
@@ -129,15 +136,21 @@ def compare_scores(
     ).log_likelihoods
     middle = time.process_time(), time.perf_counter()
     harness = HFLM(
-        pretrained=model, tokenizer=tokenizer, batch_size=max(1, batch // 512), softmax_dtype="float32",
+        pretrained=model, tokenizer=tokenizer, batch_size=max(1, batch // context_tokens), softmax_dtype="float32",
         device=str(device),
     )  # fmt: skip
     answers = harness.loglikelihood(requests, disable_tqdm=True)
     ended = time.process_time(), time.perf_counter()
+    score_questions(
+        model, tokenizer, fixed, context_tokens=context_tokens, batch_tokens=batch, device=device, fixed=True
+    )
+    fast = time.process_time() - ended[0], time.perf_counter() - ended[1]
     values = iter(answers)
     theirs = [[next(values)[0] for _ in question.choices] for question in questions]
     differences = [abs(a - b) for x, y in zip(ours, theirs, strict=True) for a, b in zip(x, y, strict=True)]
-    our_scores, their_scores = metrics.task_scores(questions, ours), harness_scores(task, requests, answers)
+    records = [metrics.prediction_record(question, found) for question, found in zip(questions, ours, strict=True)]
+    our_scores = metrics.task_scores(questions[0].task, records)
+    their_scores = harness_scores(task, requests, answers)
     return {
         "log_likelihood_max_difference": max(differences),
         "predictions_different": sum(
@@ -148,6 +161,7 @@ def compare_scores(
         "metrics_max_difference": max(abs(our_scores[name] - value) for name, value in their_scores.items()),
         "ours_cpu_seconds": round(middle[0] - started[0], 2), "ours_seconds": round(middle[1] - started[1], 2),
         "harness_cpu_seconds": round(ended[0] - middle[0], 2), "harness_seconds": round(ended[1] - middle[1], 2),
+        "fast_cpu_seconds": round(fast[0], 2), "fast_seconds": round(fast[1], 2),
     }  # fmt: skip
 
 
@@ -182,6 +196,7 @@ def main() -> int:
         model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype, attn_implementation="sdpa")
         model, tokenizer = model.to(options.device).eval(), load_default_tokenizer(options.model)
     golden: dict[str, dict[str, list[list[str]]]] = {}
+    seconds: dict[tuple[str, int], float] = {}
     faults = 0
     with tempfile.TemporaryDirectory() as temporary:
         write_harness_tasks(options.data, Path(temporary), options.tasks)
@@ -194,12 +209,20 @@ def main() -> int:
                 different = sum(a != b for a, b in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))
                 row = {"task": name, "shots": shots, "requests": len(theirs), "different": different}
                 if model is not None:
-                    row |= compare_scores(model, tokenizer, questions, requests, task=task, batch=options.batch_tokens)
+                    fixed = our_questions(options.data, name, shots=shots, limit=options.limit, fixed=True)
+                    row |= compare_scores(
+                        model, tokenizer, questions, requests, task=task, batch=options.batch_tokens, fixed=fixed
+                    )
+                    for way in ("ours", "harness", "fast"):
+                        seconds[way, shots] = seconds.get((way, shots), 0) + row[f"{way}_seconds"]
                     faults += row["predictions_different"]
                     faults += row["log_likelihood_max_difference"] > LOG_LIKELIHOOD_TOLERANCE
                 print(json.dumps(row, ensure_ascii=False), flush=True)
                 faults += different
                 golden.setdefault(str(shots), {})[name] = [list(pair) for pair in theirs]
+    for (way, shots), total in seconds.items():
+        ratio = round(seconds["harness", shots] / total, 2)
+        print(json.dumps({"way": way, "shots": shots, "seconds": round(total, 1), "times_as_fast": ratio}))
     if options.golden:
         options.golden.write_text(json.dumps(golden, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     return 1 if faults else 0

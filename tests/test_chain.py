@@ -26,7 +26,7 @@ def test_every_step_is_done_and_a_second_run_does_nothing(workspace: Path) -> No
     assert names == [
         "preprocess", "train-tokenizer", "init-model", "pack", "stage 1 embeddings", "stage 2 odd", "stage 3 lora",
         "bits per byte base", "bits per byte 0", "bits per byte 1", "bits per byte 2", "bits per byte 3",
-        "kobest base", "kobest 3",
+        "kobest overlap", "kobest base", "kobest 3",
     ]  # fmt: skip
     before = {p: p.stat().st_mtime_ns for p in workspace.joinpath("run").rglob("*") if p.is_file()}
     done = redwhale("run", cwd=workspace)
@@ -34,6 +34,24 @@ def test_every_step_is_done_and_a_second_run_does_nothing(workspace: Path) -> No
     assert before == {p: p.stat().st_mtime_ns for p in workspace.joinpath("run").rglob("*") if p.is_file()}
     states = {row["state"] for row in json.loads(redwhale("status", "--json", cwd=workspace).stdout)["steps"]}
     assert states == {"done"}
+
+
+def test_a_few_questions_are_asked_at_each_measurement(workspace: Path) -> None:
+    rows = [json.loads(line) for line in (workspace / "run" / "stage-2-odd" / "metrics.jsonl").read_text().splitlines()]
+    asked = {row["step"]: row["after"]["kobest"] for row in rows if "after" in row}
+    assert list(asked) == [0, 4] and set(asked[0]) == {"boolq", "copa", "wic", "hellaswag", "sentineg"}
+    assert all(scores["acc"] in (0.0, 1.0) for scores in asked[0].values())
+
+
+def test_models_stand_side_by_side(workspace: Path) -> None:
+    done = redwhale("eval", "compare", "base", "3", "--page", "page.md", "--json", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    measures = json.loads(done.stdout)["measures"]
+    assert set(measures) == {"bits_per_byte", "kobest-1-shot-first-2"}
+    ratios = measures["bits_per_byte"]["texts"]["all ko"]["3"]
+    assert ratios["token_ratio"] < 1 and (workspace / "page.md").read_text(encoding="utf-8").startswith(
+        "# base against 3"
+    )
 
 
 def test_a_run_with_nothing_to_do_imports_nothing_heavy(workspace: Path) -> None:

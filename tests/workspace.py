@@ -31,7 +31,7 @@ pretrain:
   recompute: false
   deepspeed: null
   checkpoints: {every: 512}
-  measure: {documents: 4, document_bytes: 128}
+  measure: {documents: 4, document_bytes: 128, kobest_questions: 1}
   stages:
     - {name: embeddings, train: {embedding: new, head: all}, tokens: 1k, learning_rate: 1e-2}
     - {name: odd, train: {layers: odd}, tokens: 1k, learning_rate: 1e-2}

@@ -18,6 +18,7 @@ from redwhale.evaluation import targets
 from redwhale.evaluation.targets import Target
 from redwhale.measure import models
 from redwhale.measure.bits_per_byte import BitsPerByte, by_language, measure_texts
+from redwhale.measure.spans import measure_beginnings, measure_spans
 
 STEP = "eval-bpb"
 ALGORITHM = 1
@@ -39,8 +40,18 @@ def plan(recipe: Recipe, model: str) -> Plan:
     return Plan(
         step=STEP, command=recipe.command("eval", "bpb", "--model", model), folder=result_folder(recipe, model),
         inputs=(*targets.find_target(recipe, model).inputs(), corpus_input(recipe)),
-        fields={**settings.model_dump(mode="json"), "context_tokens": context_limit(recipe)}, algorithm=ALGORITHM,
+        fields=_fields(recipe, settings), algorithm=ALGORITHM,
     )  # fmt: skip
+
+
+def _fields(recipe: Recipe, settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide the result.
+
+    Those of a mode stand there only where it is chosen, so that results from before there were modes stay valid.
+    """
+    unused = {"windows": {"mode", "span_bytes"}, "document": {"span_bytes"}, "comparable": set[str]()}
+    fields = settings.model_dump(mode="json", exclude=unused[settings.mode])
+    return fields if settings.mode == "comparable" else {**fields, "context_tokens": context_limit(recipe)}
 
 
 def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:
@@ -72,23 +83,44 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
     fix = "lower `pretrain.sequence_length`, or measure on a device with more memory"
     with models.explain_out_of_memory(fix), console.progress("bits per byte", total, "documents") as progress:
         for source, (language, texts) in sources.items():
-            measured = measure_texts(
-                model, tokenizer, texts, document_bytes=settings.document_bytes, context_tokens=context_tokens,
-                batch_tokens=BATCH_TOKENS, device=device,
-            )  # fmt: skip
+            measured = _measure(model, tokenizer, texts, settings=settings, context_tokens=context_tokens)
             results[source] = (language, measured)
             progress.advance(len(texts), source)
+            warn_of_crossings(measured, f"{source}, {target.label}", console)
+    mode = settings.mode
     figures = {
-        "sources": {s: {"language": language, **as_figures(r)} for s, (language, r) in results.items()},
-        "languages": {language: as_figures(result) for language, result in by_language(results).items()},
+        "sources": {s: {"language": language, **as_figures(r, mode)} for s, (language, r) in results.items()},
+        "languages": {language: as_figures(result, mode) for language, result in by_language(results).items()},
     }
     protocol = {
-        "documents": settings.documents, "document_bytes": settings.document_bytes, "context_tokens": context_tokens,
+        **_fields(recipe, settings), **({} if mode == "comparable" else {"context_tokens": context_tokens}),
         "weights_dtype": models.dtype_of(model), "softmax_dtype": "float32",
     }  # fmt: skip
     write_json(folder / RESULT_NAME, {"schema": SCHEMA, "protocol": protocol, **figures})
     documents = {source: len(texts) for source, (_, texts) in sources.items()}
     return Built([folder / RESULT_NAME], counts={"documents": documents}, metrics={**figures, "protocol": protocol})
+
+
+def _measure(model: Any, tokenizer: Any, texts: list[str], *, settings: Settings, context_tokens: int) -> BitsPerByte:
+    """Score the texts as the mode says; spans are the same for every model and need only fit what it can read."""
+    shared: dict[str, Any] = {
+        "document_bytes": settings.document_bytes, "batch_tokens": BATCH_TOKENS, "device": model.device,
+    }  # fmt: skip
+    if settings.mode == "comparable":
+        readable = models.context_of(model)
+        return measure_spans(
+            model, tokenizer, texts, span_bytes=settings.span_bytes, context_tokens=readable, **shared
+        )  # fmt: skip
+    measure = measure_beginnings if settings.mode == "document" else measure_texts
+    return measure(model, tokenizer, texts, context_tokens=context_tokens, **shared)
+
+
+def warn_of_crossings(result: BitsPerByte, what: str, console: Console) -> None:
+    """Say where tokens lie across borders of spans: the bytes that they take from a span are scored by nobody."""
+    if result.crossings:
+        console.warn(
+            f"{what}: {result.crossings} tokens cross the borders of spans; bits per byte are a little too low"
+        )
 
 
 def held_out(recipe: Recipe, documents: int) -> dict[str, tuple[str, list[str]]]:
@@ -104,8 +136,9 @@ def held_out(recipe: Recipe, documents: int) -> dict[str, tuple[str, list[str]]]
     return sources
 
 
-def as_figures(result: BitsPerByte) -> dict[str, Any]:
-    """Return a result as it is written: ratios to 1e-6, sums beside them."""
+def as_figures(result: BitsPerByte, mode: str = "windows") -> dict[str, Any]:
+    """Return a result as it is written: ratios to 1e-6, sums beside them, and what the mode counts."""
+    counted = {"document": {"unscored_bytes": result.unscored_bytes}, "comparable": {"crossings": result.crossings}}
     return {
         "bits_per_byte": round(result.bits_per_byte, 6),
         "bits_per_character": round(result.bits_per_character, 6),
@@ -113,4 +146,5 @@ def as_figures(result: BitsPerByte) -> dict[str, Any]:
         "text_bytes": result.text_bytes,
         "characters": result.characters,
         "tokens": result.tokens,
+        **counted.get(mode, {}),
     }

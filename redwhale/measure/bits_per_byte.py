@@ -7,6 +7,8 @@ the total negative log-likelihood of a text is divided by its UTF-8 bytes (or it
 2. BOS (EOS where the tokenizer has none) stands in front and is not scored; every other token is.
 3. A text longer than the context is scored in windows that overlap by half; each token is scored once,
    in the first window that holds it, which gives it the longest context.
+
+``redwhale.measure.spans`` has two other ways to read long text.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Sums over scored text: ``nats`` of all tokens, UTF-8 ``text_bytes``, ``characters``, ``tokens`` without BOS."""
+    """Sums over scored text: ``nats`` of all tokens, UTF-8 ``text_bytes``, ``characters``, ``tokens`` without BOS.
+
+    ``unscored_bytes`` did not fit the context, ``crossings`` are tokens across the border of a span; windows have none.
+    """
 
     nats: float
     text_bytes: int
     characters: int
     tokens: int
+    unscored_bytes: int = 0
+    crossings: int = 0
 
     @property
     def bits_per_byte(self) -> float:
@@ -55,6 +62,8 @@ class BitsPerByte:
             self.text_bytes + other.text_bytes,
             self.characters + other.characters,
             self.tokens + other.tokens,
+            self.unscored_bytes + other.unscored_bytes,
+            self.crossings + other.crossings,
         )
 
 
@@ -112,16 +121,21 @@ def cut_to_bytes(text: str, limit: int) -> str:
 
 def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     """Encode texts without BOS or EOS and with control tokens in the text read as text."""
+    return _encode(tokenizer, texts)["input_ids"] if texts else []
+
+
+def encode_with_offsets(tokenizer: Any, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """Encode texts as ``encode`` does; return ids and each token's first character and the one after its last."""
     if not texts:
         return []
-    encoded = tokenizer(
-        texts,
-        add_special_tokens=False,
-        split_special_tokens=True,
-        return_attention_mask=False,
-        verbose=False,
+    encoded = _encode(tokenizer, texts, return_offsets_mapping=True)
+    return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+
+
+def _encode(tokenizer: Any, texts: list[str], **more: bool) -> Any:
+    return tokenizer(
+        texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False, verbose=False, **more
     )
-    return encoded["input_ids"]
 
 
 def start_of_text(tokenizer: Any) -> int:

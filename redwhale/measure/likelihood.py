@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 import torch
 
 from redwhale.core.errors import RedwhaleError
-
-_CHUNK_BYTES = 64 * 2**20
+from redwhale.measure.readout import Readout
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ def window_nats(
 ) -> np.ndarray:
     """Return the negative log-likelihood of each window's scored tokens: (windows,) float64, in nats.
 
-    ``model`` is used as it stands (set evaluation mode first). Rows are padded on the right under an
-    attention mask; the log-softmax is fp32 whatever the weights are, over scored positions only and in
-    chunks of 64 MiB. ``on_batch`` hears how many windows each batch finished. Raises at an id without a row.
+    ``model`` is used as it stands (set evaluation mode first). Rows are padded on the right under an attention mask;
+    the log-softmax is fp32, over scored positions alone. ``on_batch`` hears how many windows each batch finished.
+    Raises at an id without a row.
     """
     nats = np.zeros(len(windows), dtype=np.float64)
-    can_cut = takes_tail(model)
+    readout = Readout(model)
     check_ids(model, (window.tokens for window in windows))
     for batch in length_sorted_batches([len(w.tokens) - 1 for w in windows], batch_tokens=batch_tokens):
         rows = [windows[index] for index in batch]
@@ -67,41 +65,24 @@ def window_nats(
             length = len(window.tokens) - 1
             input_ids[row, :length] = torch.tensor(window.tokens[:-1])
             mask[row, :length] = 1
-        first = min(len(window.tokens) - 1 - window.scored for window in rows)
-        tail = {"logits_to_keep": width - first} if can_cut and first > 0 else {}
-        logits = model(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False, **tail).logits
-        nats[batch] = _scored_nats(logits, rows, first=first if tail else 0)
+        inputs = {"input_ids": input_ids.to(device), "attention_mask": mask.to(device)}
+        nats[batch] = _scored_nats(readout, inputs, rows)
         if on_batch is not None:
             on_batch(len(rows))
     return nats
 
 
-def _scored_nats(logits: torch.Tensor, rows: list[Window], *, first: int) -> np.ndarray:
-    """Sum the scored tokens' nats per row; ``logits``: (B, T - first, V), position p standing at p - first."""
+def _scored_nats(readout: Readout, inputs: dict[str, torch.Tensor], rows: list[Window]) -> np.ndarray:
+    """Sum the scored tokens' nats per row."""
     row_of: list[int] = []
     position_of: list[int] = []
     target: list[int] = []
     for row, window in enumerate(rows):
         length = len(window.tokens) - 1
         row_of += [row] * window.scored
-        position_of += range(length - window.scored - first, length - first)
+        position_of += range(length - window.scored, length)
         target += window.tokens[length + 1 - window.scored :]
-    per_token = token_nats(logits, row_of, position_of, target)
-    return np.bincount(row_of, weights=per_token, minlength=len(rows))
-
-
-def token_nats(logits: torch.Tensor, row: list[int], position: list[int], target: list[int]) -> np.ndarray:
-    """Return -log p(target) at the given places of ``logits`` (B, T, V): (targets,) float64, in nats.
-
-    The log-softmax is fp32, over those places only and in chunks of 64 MiB.
-    """
-    where = torch.tensor([row, position, target], device=logits.device)
-    chunk = max(1, _CHUNK_BYTES // (4 * logits.shape[-1]))
-    parts = []
-    for start in range(0, where.shape[1], chunk):
-        rows, positions, wanted = where[:, start : start + chunk]
-        parts.append(torch.nn.functional.cross_entropy(logits[rows, positions].float(), wanted, reduction="none"))
-    return torch.cat(parts).double().cpu().numpy()
+    return np.bincount(row_of, weights=readout.nats(inputs, row_of, position_of, target), minlength=len(rows))
 
 
 def check_ids(model: Any, sequences: Iterable[Sequence[int]]) -> None:
@@ -113,8 +94,3 @@ def check_ids(model: Any, sequences: Iterable[Sequence[int]]) -> None:
             f"the text holds the token {highest}, but the model's rows end at {rows - 1}",
             fix="put the tokenizer that belongs to the model into its folder",
         )
-
-
-def takes_tail(model: Callable[..., Any]) -> bool:
-    """Tell whether the model can leave out logits before a position (``logits_to_keep``)."""
-    return "logits_to_keep" in inspect.signature(getattr(model, "forward", model)).parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_model(folder: Path, device: torch.device) -> Any:
-    """Load a causal language model for measuring, in the precision that it is stored in.
+def load_model(folder: Path, device: torch.device, *, dtype: str = "stored") -> Any:
+    """Load a causal language model for measuring, in the precision that it is stored in or in ``dtype``.
 
     Raises where its files cannot be read or lack a tensor, which the library would fill with noise.
     """
@@ -27,7 +28,7 @@ def load_model(folder: Path, device: torch.device) -> Any:
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype="auto",
+            dtype="auto" if dtype == "stored" else dtype,
             attn_implementation="sdpa",
             local_files_only=True,
             trust_remote_code=False,
@@ -73,6 +74,12 @@ def context_of(model: Any, *, default: int = 2048) -> int:
         if (value := getattr(config, name, None)) is not None:
             return int(value)
     return default
+
+
+def cache_word(model: Any) -> str:
+    """Return what a model calls its keys and values, given and returned: `cache` from transformers 5.24 on."""
+    parameters = inspect.signature(getattr(model, "forward", model)).parameters
+    return "cache" if "cache" in parameters else "past_key_values"
 
 
 def dtype_of(model: Any) -> str:

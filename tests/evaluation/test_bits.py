@@ -17,7 +17,7 @@ from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.evaluation import bits
 from redwhale.measure import models
-from redwhale.measure.bits_per_byte import measure_texts
+from redwhale.measure.bits_per_byte import BitsPerByte, measure_texts
 from redwhale.tokenizer.reader import load_tokenizer
 from tests import pico
 from tests.evaluation.test_targets import base, recipe_for
@@ -45,7 +45,9 @@ def make_corpus(folder: Path, held_out: dict[str, tuple[str, list[str]]]) -> Non
 
 
 def make(folder: Path, base: Path, held_out: dict[str, tuple[str, list[str]]] | None = None, **settings: Any) -> Recipe:
-    make_corpus(folder / "corpus", HELD_OUT if held_out is None else held_out)
+    folder.mkdir(exist_ok=True)
+    if not (folder / "corpus").exists():
+        make_corpus(folder / "corpus", HELD_OUT if held_out is None else held_out)
     return recipe_for(
         folder, base, preprocess={"existing": "corpus"}, evaluate={"bits_per_byte": {"document_bytes": 100, **settings}}
     )
@@ -107,3 +109,57 @@ def test_an_unfinished_corpus_is_named(tmp_path: Path, base: Path) -> None:
     with pytest.raises(RedwhaleError, match="corpus") as caught:
         run(recipe_for(tmp_path, base, evaluate={}))
     assert caught.value.exit_code == 2
+
+
+def test_the_default_mode_adds_nothing_to_what_stood_before_there_were_modes(tmp_path: Path, base: Path) -> None:
+    recipe = make(tmp_path, base, documents=2)
+    expected = {"documents": 2, "document_bytes": 100, "context_tokens": 64}
+    assert bits.plan(recipe, "base").fields == expected
+    metrics = run(recipe).metrics
+    assert metrics["protocol"] == {**expected, "weights_dtype": "float32", "softmax_dtype": "float32"}
+    assert list(metrics["languages"]["en"]) == [
+        "bits_per_byte", "bits_per_character", "tokens_per_character", "text_bytes", "characters", "tokens"
+    ]  # fmt: skip
+
+
+def test_beginnings_alone(tmp_path: Path, base: Path) -> None:
+    windows = run(make(tmp_path / "w", base, document_bytes=1000)).metrics["sources"]
+    metrics = run(make(tmp_path / "d", base, document_bytes=1000, mode="document")).metrics
+    assert metrics["protocol"]["mode"] == "document" and "span_bytes" not in metrics["protocol"]
+    sources = metrics["sources"]
+    assert sources["prose"] == {"unscored_bytes": 0, **windows["prose"]}
+    assert sources["news"]["text_bytes"] + sources["news"]["unscored_bytes"] == windows["news"]["text_bytes"]
+    # five documents of at most 64 tokens, none of which ends within a character of three bytes
+    assert 5 * 62 <= sources["news"]["tokens"] <= 5 * 64 and sources["news"]["unscored_bytes"] > 0
+    assert metrics["languages"]["ko"]["unscored_bytes"] == sources["news"]["unscored_bytes"]
+
+
+def test_spans_are_read_whatever_the_length_of_training(tmp_path: Path, base: Path) -> None:
+    recipe = make(tmp_path, base, document_bytes=1000, mode="comparable", span_bytes=120)
+    assert bits.plan(recipe, "base").fields == {
+        "documents": 500, "document_bytes": 1000, "mode": "comparable", "span_bytes": 120
+    }  # fmt: skip
+    metrics = run(recipe).metrics
+    assert metrics["sources"]["news"]["text_bytes"] == sum(len(text.encode()) for text in HELD_OUT["news"][1])
+    assert all(source["crossings"] == 0 for source in metrics["sources"].values())
+    assert metrics["protocol"]["span_bytes"] == 120 and "context_tokens" not in metrics["protocol"]
+
+
+def test_another_mode_is_another_result(tmp_path: Path, base: Path) -> None:
+    run(make(tmp_path, base))
+    with pytest.raises(RedwhaleError, match="made from other settings: mode: None -> 'document'"):
+        run(make(tmp_path, base, mode="document"))
+
+
+def test_spans_longer_than_the_context_name_the_key(tmp_path: Path, base: Path) -> None:
+    long = {"news": ("ko", [" ".join(pico.korean_documents(8))])}
+    with pytest.raises(RedwhaleError, match=r"evaluate.bits_per_byte.span_bytes: a span .* reads 512; lower") as caught:
+        run(make(tmp_path, base, long, document_bytes=2000, mode="comparable"))
+    assert caught.value.exit_code == 2
+
+
+def test_crossings_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    bits.warn_of_crossings(BitsPerByte(1.0, 9, 9, 4), "news, base", Console(quiet=True))
+    assert capsys.readouterr().err == ""
+    bits.warn_of_crossings(BitsPerByte(1.0, 9, 9, 4, crossings=2), "news, base", Console(quiet=True))
+    assert "warning: news, base: 2 tokens cross the borders of spans" in capsys.readouterr().err

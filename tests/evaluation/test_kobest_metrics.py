@@ -40,12 +40,16 @@ def test_scores_of_a_task() -> None:
     questions = [
         Question("hellaswag", i, "문장: 가", ("나", "다라마", "바", "사"), gold) for i, gold in enumerate((0, 1, 1))
     ]
-    scores = task_scores(questions, [[-1, -9, -5, -5], [-2, -3, -5, -5], [-8, -2, -9, -9]])
+    values = [[-1, -9, -5, -5], [-2, -3, -5, -5], [-8, -2, -9, -9]]
+    records = [prediction_record(q, v, truncated=2 * (q.index == 1)) for q, v in zip(questions, values, strict=True)]
+    scores = task_scores("hellaswag", records)
     assert scores["acc"] == pytest.approx(2 / 3)  # predictions 0, 0, 1
     assert scores["acc_norm"] == pytest.approx(3 / 3)  # per character 0, 1, 1
     assert scores["macro_f1"] == pytest.approx(2 / 3)  # both labels: TP 1, one error
     assert scores["majority"] == {"acc": pytest.approx(2 / 3), "macro_f1": pytest.approx(0.4)}
-    assert "acc_norm" not in task_scores([Question("copa", 0, "가", ("나", "다"), 0)], [[-1, -2]])
+    assert scores["truncated_requests"] == 2
+    record = prediction_record(Question("copa", 0, "가", ("나", "다"), 0), [-1, -2])
+    assert "acc_norm" not in task_scores("copa", [record])
 
 
 def test_means_plain_and_by_size() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console
@@ -16,6 +17,9 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import state_of
 from redwhale.evaluation.kobest import step
+from redwhale.evaluation.kobest.score import score_questions
+from redwhale.evaluation.targets import load_default_tokenizer
+from redwhale.measure import models
 from tests.evaluation.kobest_rows import DEMO
 from tests.evaluation.test_targets import base, recipe_for
 
@@ -28,6 +32,10 @@ def make(folder: Path, base: Path, **settings: Any) -> Recipe:
     return recipe_for(folder, base, evaluate={"kobest": {"data": str(DEMO), "shots": 1, **settings}})
 
 
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
 def run(recipe: Recipe, **more: bool) -> Manifest:
     return step.run(recipe, "base", console=Console(quiet=True), **more)
 
@@ -35,7 +43,7 @@ def run(recipe: Recipe, **more: bool) -> Manifest:
 def test_scores_predictions_and_protocol(tmp_path: Path, base: Path) -> None:
     recipe = make(tmp_path, base)
     manifest = run(recipe)
-    folder = tmp_path / "run" / "evaluation" / "base" / "kobest"
+    folder = tmp_path / "run" / "evaluation" / "base" / "kobest-1-shot"
     result = json.loads((folder / "kobest.json").read_text(encoding="utf-8"))
     predictions = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert manifest.counts == {"questions": 50, "requests": 4 * 20 + 40}
@@ -54,15 +62,80 @@ def test_scores_predictions_and_protocol(tmp_path: Path, base: Path) -> None:
     assert "versions" not in json.dumps(result) and str(tmp_path) not in json.dumps(result)
 
 
-def test_again_is_unchanged_and_other_settings_are_refused(tmp_path: Path, base: Path) -> None:
+def test_again_is_unchanged_and_other_ways_stand_beside(tmp_path: Path, base: Path) -> None:
     first = run(make(tmp_path, base, tasks=["copa"]))
     assert run(make(tmp_path, base, tasks=["copa"], batch_tokens=64)) == first
     assert state_of(step.plan(make(tmp_path, base, tasks=["copa"]), "base")) == ("done", [])
-    with pytest.raises(RedwhaleError, match=r"shots: 1 -> 0") as caught:
-        run(make(tmp_path, base, tasks=["copa"], shots=0))
+    ways = [{"shots": 0}, {"fast": True}, {"limit": 3}, {"dtype": "bfloat16"}, {"tasks": ["copa", "wic"]}]
+    digests = {run(make(tmp_path, base, **{"tasks": ["copa"], **way})).digest for way in ways}
+    assert len(digests) == len(ways) and first.digest not in digests
+    assert {path.name for path in (tmp_path / "run" / "evaluation" / "base").iterdir()} == {
+        "kobest-1-shot-copa", "kobest-0-shot-copa", "kobest-1-shot-fast-copa", "kobest-1-shot-copa-first-3",
+        "kobest-1-shot-copa-bfloat16", "kobest-1-shot-copa+wic",
+    }  # fmt: skip
+
+
+def test_other_data_is_refused(tmp_path: Path, base: Path) -> None:
+    data = tmp_path / "kobest"
+    shutil.copytree(DEMO, data)
+    run(make(tmp_path, base, data=str(data), tasks=["copa"]))
+    file = data / "COPA" / "test.tsv"
+    file.write_bytes(b"\n".join(file.read_bytes().split(b"\n")[:5]) + b"\n")
+    with pytest.raises(RedwhaleError, match="input kobest copa test changed") as caught:
+        run(make(tmp_path, base, data=str(data), tasks=["copa"]))
     assert caught.value.exit_code == 2
-    again = run(make(tmp_path, base, tasks=["copa"], shots=0), fresh=True)
-    assert again.digest != first.digest
+
+
+def test_a_killed_run_goes_on_after_the_last_finished_task(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"tasks": ["copa", "wic"], "shots": 0}
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = run(make(tmp_path / "whole", base, **settings))
+    scored = []
+    score = step.Scorer.score
+
+    def failing(self: step.Scorer, task: str, questions: Any, **options: Any) -> Any:
+        if task == "wic" and len(scored) == 1:
+            raise KeyboardInterrupt
+        scored.append(task)
+        return score(self, task, questions, **options)
+
+    monkeypatch.setattr(step.Scorer, "score", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(make(tmp_path / "killed", base, **settings))
+    scored.append("again")
+    again = run(make(tmp_path / "killed", base, **settings))
+    assert scored == ["copa", "again", "wic"]
+    assert [record.sha256 for record in again.outputs] == [record.sha256 for record in whole.outputs]
+    assert not list((tmp_path / "killed").rglob("part-*"))
+
+
+def test_the_fast_way_reads_the_examples_once_and_scores_alike(tmp_path: Path, base: Path) -> None:
+    recipe = make(tmp_path, base, tasks=["copa", "hellaswag"], shots=1, fast=True)
+    manifest = run(recipe)
+    assert "same examples before every question" in manifest.metrics["protocol"]["prompts"]
+    questions = step.build_questions(recipe, recipe.need("evaluate").kobest)
+    assert all(q.context.startswith(asked[0].context[:20]) for asked in questions.values() for q in asked)
+    model = models.load_model(base, torch.device("cpu"))
+    tokenizer = load_default_tokenizer(base)
+    records = read_records(tmp_path / "run" / "evaluation" / "base" / step.name_of(recipe.need("evaluate").kobest))
+    for task, asked in questions.items():
+        apart = score_questions(model, tokenizer, asked, context_tokens=512, batch_tokens=512, device="cpu")
+        own = [record["log_likelihoods"] for record in records if record["task"] == task]
+        for found, expected in zip(own, apart.log_likelihoods, strict=True):
+            assert found == pytest.approx(expected, abs=2e-4)
+
+
+def test_weights_that_are_not_numbers_are_named(tmp_path: Path, base: Path) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(base, folder)
+    model = models.load_model(folder, torch.device("cpu"))
+    model.model.norm.weight.data[0] = float("nan")
+    model.save_pretrained(folder)
+    with pytest.raises(RedwhaleError, match=r"copa 0: the model's log-likelihoods are \[nan, nan\], not numbers"):
+        run(make(tmp_path, folder, tasks=["copa"]))
 
 
 def test_same_scores_whatever_the_batch(tmp_path: Path, base: Path) -> None:

@@ -59,6 +59,8 @@ class Measure(Section):
     they are drawn from one seed, so that those of two measurements differ by the model alone."""
     sample_tokens: int = Field(default=48, ge=1)
     """Tokens of a continuation."""
+    kobest_questions: int = Field(default=0, ge=0)
+    """Questions of each KoBEST task asked too, as `evaluate.kobest` says; a coarse curve in metrics.jsonl."""
 
 
 class Wandb(Section):

@@ -56,7 +56,7 @@ def read_benchmark(benchmark: Benchmark, path: Path | None) -> list[Item]:
     """Return every text of a benchmark; raise exit code 2 for missing files and columns."""
     files = benchmark_files(benchmark, path)
     if benchmark.name == KOBEST:
-        return [item for file in files for item in _kobest_items(file)]
+        return [item for file in files for item in kobest_items(file)]
     return [item for file in files for item in _table_items(benchmark, file)]
 
 
@@ -75,7 +75,7 @@ def _kobest_files(folder: Path, task: str, splits: Sequence[str]) -> list[Path]:
     return files
 
 
-def _kobest_items(file: Path) -> Iterator[Item]:
+def kobest_items(file: Path) -> Iterator[Item]:
     """Yield the texts of a split, and of COPA every sentence with its continuation, as prompts join them."""
     task = next(task for task in _KOBEST_COLUMNS if task.lower() == file.parent.name.lower())
     benchmark = f"{KOBEST}/{task.lower()}"

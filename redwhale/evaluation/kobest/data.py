@@ -61,16 +61,22 @@ LAYOUTS = {
 }
 
 
+def find_split(folder: Path, task: str, split: str) -> Path | None:
+    """Return the file of a split, TSV before JSONL; None where there is neither."""
+    places = (folder / LAYOUTS[task].folder / f"{split}.tsv", folder / task / f"{split}.jsonl")
+    return next((path for path in places if path.is_file()), None)
+
+
 def split_file(folder: Path, task: str, split: str) -> Path:
-    """Return the file of a split, TSV before JSONL; raise exit code 2 where there is neither."""
-    layout = LAYOUTS[task]
-    for path in (folder / layout.folder / f"{split}.tsv", folder / task / f"{split}.jsonl"):
-        if path.is_file():
-            return path
-    raise RedwhaleError(
-        f"KoBEST lacks the {split} split of {task}: neither {layout.folder}/{split}.tsv nor {task}/{split}.jsonl",
-        where=str(folder), fix="put the file there, or change `evaluate.kobest.data` or `.tasks`", exit_code=USAGE,
-    )  # fmt: skip
+    """Return the file of a split; raise exit code 2 where there is none."""
+    path = find_split(folder, task, split)
+    if path is None:
+        raise RedwhaleError(
+            f"KoBEST lacks the {split} split of {task}: neither {LAYOUTS[task].folder}/{split}.tsv nor "
+            f"{task}/{split}.jsonl",
+            where=str(folder), fix="put the file there, or change `evaluate.kobest.data` or `.tasks`", exit_code=USAGE,
+        )  # fmt: skip
+    return path
 
 
 def read_split(path: Path, task: str) -> list[Row]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from redwhale.evaluation.kobest.prompts import Question
 
+Record = dict[str, Any]
+"""What is kept of one question; ``prediction_record`` makes it."""
 NORMALISED_TASKS = ("hellaswag",)
 """Tasks of which lm-evaluation-harness also reports accuracy by log-likelihood per character."""
 
@@ -35,30 +37,27 @@ def accuracy_error(accuracy: float, count: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / (count - 1)) if count > 1 else 0.0
 
 
-def task_scores(questions: Sequence[Question], log_likelihoods: Sequence[Sequence[float]]) -> dict[str, Any]:
+def task_scores(task: str, records: Sequence[Record]) -> dict[str, Any]:
     """Score one task; F1 is that of the plain prediction, as in lm-evaluation-harness, never of the normalised one.
 
     ``majority`` is what always giving the most frequent answer scores.
     """
-    golds = [question.gold for question in questions]
-    predictions = [predict(values) for values in log_likelihoods]
+    golds = [record["gold"] for record in records]
+    predictions = [record["prediction"] for record in records]
     accuracy = _accuracy(golds, predictions)
     scores: dict[str, Any] = {
-        "questions": len(questions),
+        "questions": len(records),
         "acc": accuracy,
-        "acc_stderr": accuracy_error(accuracy, len(questions)),
+        "acc_stderr": accuracy_error(accuracy, len(records)),
         "macro_f1": macro_f1(golds, predictions),
     }
-    if questions[0].task in NORMALISED_TASKS:
-        normalised = [
-            predict(values, [len(choice) for choice in question.choices])
-            for question, values in zip(questions, log_likelihoods, strict=True)
-        ]
-        scores["acc_norm"] = _accuracy(golds, normalised)
-        scores["acc_norm_stderr"] = accuracy_error(scores["acc_norm"], len(questions))
+    if task in NORMALISED_TASKS:
+        scores["acc_norm"] = _accuracy(golds, [record["prediction_norm"] for record in records])
+        scores["acc_norm_stderr"] = accuracy_error(scores["acc_norm"], len(records))
     most_frequent = Counter(golds).most_common(1)[0][0]
     constant = [most_frequent] * len(golds)
     scores["majority"] = {"acc": _accuracy(golds, constant), "macro_f1": macro_f1(golds, constant)}
+    scores["truncated_requests"] = sum(record.get("truncated", 0) for record in records)
     return scores
 
 
@@ -76,9 +75,12 @@ def mean_scores(tasks: dict[str, dict[str, Any]], *, by_size: bool) -> dict[str,
     }
 
 
-def prediction_record(question: Question, log_likelihoods: Sequence[float]) -> dict[str, Any]:
-    """Return what is kept of one question; log-likelihoods to 1e-4 nats, the prediction from the full ones."""
-    record = {
+def prediction_record(question: Question, log_likelihoods: Sequence[float], *, truncated: int = 0) -> Record:
+    """Return what is kept of one question; log-likelihoods to 1e-4 nats, the prediction from the full ones.
+
+    ``truncated``: how many of its requests lost their beginning; left out where none did.
+    """
+    record: Record = {
         "task": question.task,
         "index": question.index,
         "gold": question.gold,
@@ -86,4 +88,5 @@ def prediction_record(question: Question, log_likelihoods: Sequence[float]) -> d
     }
     if question.task in NORMALISED_TASKS:
         record["prediction_norm"] = predict(log_likelihoods, [len(choice) for choice in question.choices])
-    return {**record, "log_likelihoods": [round(value, 4) for value in log_likelihoods]}
+    record["log_likelihoods"] = [round(value, 4) for value in log_likelihoods]
+    return record | ({"truncated": truncated} if truncated else {})

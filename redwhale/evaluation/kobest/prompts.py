@@ -58,12 +58,13 @@ PROMPTS = {
 
 
 def build_questions(
-    task: str, test: list[Row], train: list[Row], *, shots: int, limit: int | None = None
+    task: str, test: list[Row], train: list[Row], *, shots: int, limit: int | None = None, fixed: bool = False
 ) -> list[Question]:
     """Build the requests of a task in the order of its test split, the first ``limit`` of them.
 
     Examples are drawn anew for each question from one generator per task, seeded with 1234, so they
-    differ from question to question and depend on the order. Raises where ``train`` is too small.
+    differ from question to question and depend on the order; with ``fixed`` those of the first question
+    stand before all. Raises where ``train`` is too small.
     """
     if shots > len(train):
         raise RedwhaleError(
@@ -71,9 +72,10 @@ def build_questions(
             where="evaluate.kobest.shots", fix="lower it", exit_code=USAGE,
         )  # fmt: skip
     prompt, draw = PROMPTS[task], random.Random(SEED)
-    questions = []
+    questions, examples = [], list[Row]()
     for index, row in enumerate(test[:limit]):
-        examples = draw.sample(train, shots) if shots else []
+        if shots and not (fixed and index):
+            examples = draw.sample(train, shots)
         context = "".join(_solved(prompt, example) for example in examples) + prompt.text(row)
         questions.append(Question(task, index, context, prompt.choices(row), row["label"]))
     return questions

@@ -7,6 +7,7 @@ defaults, so a tokenizer that adds BOS adds it. What does not fit is cut on the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from redwhale.core.errors import RedwhaleError
+from redwhale.evaluation.kobest.fixed import fixed_nats
 from redwhale.evaluation.kobest.prompts import Question
 from redwhale.evaluation.kobest.shared import SharedRow, can_share, shared_nats
 from redwhale.measure.likelihood import Window, window_nats
@@ -23,10 +25,10 @@ _ENCODE_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-likelihoods in nats, one list a question; ``truncated`` requests lost tokens on their left."""
+    """Log-likelihoods in nats, one list a question, and how many of its requests lost tokens on their left."""
 
     log_likelihoods: list[list[float]]
-    truncated: int
+    truncated: list[int]
 
 
 def score_questions(
@@ -37,17 +39,17 @@ def score_questions(
     context_tokens: int,
     batch_tokens: int,
     device: str | torch.device,
+    fixed: bool = False,
     on_batch: Callable[[int], None] | None = None,
 ) -> Scored:
     """Score every choice of every question.
 
-    ``tokenizer`` is what AutoTokenizer gives; ``context_tokens`` is the model's longest input;
-    ``on_batch`` hears how many choices each forward pass finished. Raises where a choice has no token
-    of its own or does not fit.
+    ``tokenizer`` is what AutoTokenizer gives; ``context_tokens`` is the model's longest input; ``fixed`` reads what
+    all prompts begin with once; ``on_batch`` hears how many choices each forward pass finished. Raises where a choice
+    has no token of its own or does not fit, and where a log-likelihood is not a number.
     """
     rows = encode_questions(tokenizer, questions, context_tokens=context_tokens)
-    fits = [row.span <= context_tokens for row in rows]
-    together = [i for i, row in enumerate(rows) if fits[i] and can_share(model, row)]
+    together = [i for i, row in enumerate(rows) if row.span <= context_tokens and can_share(model, row)]
     apart = sorted(set(range(len(rows))) - set(together))
     windows = [
         Window([*rows[i].context, *ids][-(context_tokens + 1) :], scored=len(ids))
@@ -56,12 +58,20 @@ def score_questions(
     ]
     run: Any = {"batch_tokens": batch_tokens, "device": device, "on_batch": on_batch}
     nats: dict[int, list[float]] = {}
-    nats |= zip(together, shared_nats(model, [rows[i] for i in together], **run), strict=True)
+    if together:  # none of a model in training, which is known by its logits alone
+        score_together = fixed_nats if fixed else shared_nats
+        nats |= zip(together, score_together(model, [rows[i] for i in together], **run), strict=True)
     single = iter(window_nats(model, windows, **run))
     nats |= {i: [float(next(single)) for _ in rows[i].continuations] for i in apart}
+    for i, question in enumerate(questions):
+        if not all(map(math.isfinite, nats[i])):
+            raise RedwhaleError(
+                f"{question.task} {question.index}: the model's log-likelihoods are {nats[i]}, not numbers",
+                fix="look at the weights: NaN or infinity in them comes from training or from a wrong dtype",
+            )  # fmt: skip
     return Scored(
         log_likelihoods=[[-value for value in nats[i]] for i in range(len(rows))],
-        truncated=sum(len(row.context) + len(ids) > context_tokens + 1 for row in rows for ids in row.continuations),
+        truncated=[sum(len(row.context) + len(ids) > context_tokens + 1 for ids in row.continuations) for row in rows],
     )
 
 

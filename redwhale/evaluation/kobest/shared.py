@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from redwhale.measure.likelihood import check_ids, length_sorted_batches, takes_tail, token_nats
+from redwhale.measure.likelihood import check_ids, length_sorted_batches
+from redwhale.measure.readout import Readout
 
 # Architectures that take positions and a 4D mask as given; elsewhere (ALiBi, hybrid attention) a row a choice is read.
 _TAKES_MASK = ("llama", "mistral", "qwen2", "qwen3")
@@ -61,18 +62,16 @@ def shared_nats(
     """
     nats: list[list[float]] = [[] for _ in rows]
     dtype = next(model.parameters()).dtype
-    can_cut = takes_tail(model)
+    readout = Readout(model)
     check_ids(model, (ids for row in rows for ids in (row.context, *row.continuations)))
     for batch in length_sorted_batches([row.length for row in rows], batch_tokens=batch_tokens):
         chosen = [rows[index] for index in batch]
         tokens, positions, segments = _lay_out(chosen)
-        first = min(len(row.context) for row in chosen) - 1
-        tail = {"logits_to_keep": tokens.shape[1] - first} if can_cut and first > 0 else {}
-        logits = model(
-            input_ids=tokens.to(device), position_ids=positions.to(device), use_cache=False,
-            attention_mask=_mask(segments.to(device), dtype), **tail,
-        ).logits  # fmt: skip
-        scored = _choice_nats(logits, chosen, first=first if tail else 0)
+        inputs = {
+            "input_ids": tokens.to(device), "position_ids": positions.to(device),
+            "attention_mask": _mask(segments.to(device), dtype),
+        }  # fmt: skip
+        scored = _choice_nats(readout, inputs, chosen)
         for index, values in zip(batch, scored, strict=True):
             nats[index] = values
         if on_batch is not None:
@@ -107,7 +106,7 @@ def _mask(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return hidden.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
-def _choice_nats(logits: torch.Tensor, rows: list[SharedRow], *, first: int) -> list[list[float]]:
+def _choice_nats(readout: Readout, inputs: dict[str, torch.Tensor], rows: list[SharedRow]) -> list[list[float]]:
     """Sum each choice's nats; its first token is predicted at the prompt's last position."""
     row_of: list[int] = []
     position_of: list[int] = []
@@ -118,11 +117,12 @@ def _choice_nats(logits: torch.Tensor, rows: list[SharedRow], *, first: int) -> 
         place = len(row.context)
         for ids in row.continuations:
             end = place + len(ids) - 1
-            position_of += [len(row.context) - 1 - first, *range(place - first, end - first)]
+            position_of += [len(row.context) - 1, *range(place, end)]
             row_of += [index] * len(ids)
             target += ids
             choice_of += [choices] * len(ids)
             choices += 1
             place = end
-    sums = iter(np.bincount(choice_of, weights=token_nats(logits, row_of, position_of, target), minlength=choices))
+    per_token = readout.nats(inputs, row_of, position_of, target)
+    sums = iter(np.bincount(choice_of, weights=per_token, minlength=choices))
     return [[float(next(sums)) for _ in row.continuations] for row in rows]
