@@ -186,10 +186,13 @@ def _bits_table(measure: str, body: dict[str, Any], models: list[str]) -> Table:
     return f"{measure}: bits per byte, and ratios to {shown[0]}", ["text", *shown], rows
 
 
-def _bits_cell(figures: dict[str, float] | None) -> str:
+def _bits_cell(figures: dict[str, Any] | None) -> str:
     if figures is None:
         return ""
-    return f"{figures['bits_per_byte']:.4f} (x{figures['bits_ratio']:.3f}, tokens x{figures['token_ratio']:.3f})"
+    ratio = f"x{figures['bits_ratio']:.3f}"
+    if figures["bits_ratio_interval"] and figures["bits_ratio"] != 1:
+        ratio += " ({:.3f}-{:.3f})".format(*figures["bits_ratio_interval"])
+    return f"{figures['bits_per_byte']:.4f}, {ratio}, tokens x{figures['token_ratio']:.3f}"
 
 
 def _remarks(measure: str, body: dict[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ pretrain:
   deepspeed: {zero: 2, offload: none}
   measure: {documents: 40, document_bytes: 512}
   stages:
-    - {name: english, train: {embedding: all, head: all, layers: all, norm: true}, tokens: 196k, learning_rate: 1e-3}
+    - {name: english, train: full, tokens: 196k, learning_rate: 1e-3}
 evaluate:
   bits_per_byte: {documents: 100, document_bytes: 512}
 YAML

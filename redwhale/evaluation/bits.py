@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from redwhale.core.artifact import Manifest, is_finished
 from redwhale.core.console import Console
 from redwhale.core.device import choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import write_json
+from redwhale.core.publish import write_bytes, write_json
 from redwhale.core.recipe.evaluate import BitsPerByte as Settings
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
@@ -21,9 +22,10 @@ from redwhale.measure.bits_per_byte import BitsPerByte, by_language, measure_tex
 from redwhale.measure.spans import measure_beginnings, measure_spans
 
 STEP = "eval-bpb"
-ALGORITHM = 1
+ALGORITHM = 2  # 2: documents.jsonl
 SCHEMA = 1
 RESULT_NAME = "bits_per_byte.json"
+DOCUMENTS_NAME = "documents.jsonl"
 DEFAULT_CONTEXT_TOKENS = 4096
 # A forward pass over 4,096 tokens fills any device; its logits are below 1 GiB for most vocabularies.
 BATCH_TOKENS = 4096
@@ -97,8 +99,15 @@ def build(recipe: Recipe, target: Target, folder: Path, *, console: Console) -> 
         "weights_dtype": models.dtype_of(model), "softmax_dtype": "float32",
     }  # fmt: skip
     write_json(folder / RESULT_NAME, {"schema": SCHEMA, "protocol": protocol, **figures})
+    lines = [
+        json.dumps({"source": source, "nats": round(nats, 4), "bytes": size}) + "\n"
+        for source, (_, result) in results.items()
+        for nats, size in result.documents
+    ]
+    write_bytes(folder / DOCUMENTS_NAME, "".join(lines).encode())
     documents = {source: len(texts) for source, (_, texts) in sources.items()}
-    return Built([folder / RESULT_NAME], counts={"documents": documents}, metrics={**figures, "protocol": protocol})
+    outputs = [folder / RESULT_NAME, folder / DOCUMENTS_NAME]
+    return Built(outputs, counts={"documents": documents}, metrics={**figures, "protocol": protocol})
 
 
 def _measure(model: Any, tokenizer: Any, texts: list[str], *, settings: Settings, context_tokens: int) -> BitsPerByte:

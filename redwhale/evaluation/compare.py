@@ -236,13 +236,16 @@ def compare_bits(results: dict[str, Result]) -> dict[str, Any]:
     """Compare bits per byte and tokens per character by language and source, the first model being the reference."""
     metrics = {name: result.manifest.metrics for name, result in results.items()}
     first = next(iter(metrics.values()))
+    drawn = _ratio_intervals(results, first["sources"])
     rows: dict[str, Any] = {}
     for kind in ("languages", "sources"):
         for body, reference in first[kind].items():
-            rows[f"all {body}" if kind == "languages" else body] = {
+            label = f"all {body}" if kind == "languages" else body
+            rows[label] = {
                 name: {
                     "bits_per_byte": own[kind][body]["bits_per_byte"],
                     "bits_ratio": own[kind][body]["bits_per_byte"] / reference["bits_per_byte"],
+                    "bits_ratio_interval": drawn.get(label, {}).get(name),
                     "token_ratio": own[kind][body]["tokens"] / reference["tokens"],
                 }
                 for name, own in metrics.items()
@@ -254,6 +257,32 @@ def compare_bits(results: dict[str, Result]) -> dict[str, Any]:
         "texts": rows,
         "characters_per_second": {name: round(characters[name] / max(seconds[name], 1e-3), 1) for name in results},
     }
+
+
+def _ratio_intervals(results: dict[str, Result], sources: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return intervals of the ratio to the first model, by text and model; documents are drawn, the same for all.
+
+    Empty where the models did not read the same documents.
+    """
+    found: dict[str, list[tuple[str, float, int]]] = {}
+    for name, result in results.items():
+        lines = (result.folder / bits.DOCUMENTS_NAME).read_text(encoding="utf-8").splitlines()
+        found[name] = [(one["source"], one["nats"], one["bytes"]) for one in map(json.loads, lines)]
+    read = {tuple((source, size) for source, _, size in documents) for documents in found.values()}
+    if len(read) > 1:
+        return {}
+    languages = {source: own["language"] for source, own in sources.items()}
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
+    for label in [*languages, *(f"all {language}" for language in dict.fromkeys(languages.values()))]:
+        chosen = {
+            name: [one for one in documents if label in (one[0], f"all {languages[one[0]]}")]
+            for name, documents in found.items()
+        }
+        nats, sizes = (np.array([[one[k] for one in own] for own in chosen.values()], dtype=float) for k in (1, 2))
+        draws = statistics.pooled_ratios(nats, sizes, seed=SEED)
+        ratios = draws / draws[:, :1]
+        intervals[label] = {name: statistics.interval(ratios[:, place]) for place, name in enumerate(found)}
+    return intervals
 
 
 _COMPARERS = {kobest.STEP: compare_kobest, bits.STEP: compare_bits, harness.STEP: compare_harness}

@@ -14,8 +14,8 @@ the total negative log-likelihood of a text is divided by its UTF-8 bytes (or it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core.errors import FAILED, RedwhaleError
@@ -31,6 +31,7 @@ class BitsPerByte:
     """Sums over scored text: ``nats`` of all tokens, UTF-8 ``text_bytes``, ``characters``, ``tokens`` without BOS.
 
     ``unscored_bytes`` did not fit the context, ``crossings`` are tokens across the border of a span; windows have none.
+    ``documents``: nats and scored bytes of each text, in order.
     """
 
     nats: float
@@ -39,6 +40,7 @@ class BitsPerByte:
     tokens: int
     unscored_bytes: int = 0
     crossings: int = 0
+    documents: tuple[tuple[float, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def bits_per_byte(self) -> float:
@@ -64,6 +66,7 @@ class BitsPerByte:
             self.tokens + other.tokens,
             self.unscored_bytes + other.unscored_bytes,
             self.crossings + other.crossings,
+            self.documents + other.documents,
         )
 
 
@@ -92,17 +95,26 @@ def measure_texts(
     cuts = [cut for text in texts if (cut := cut_to_bytes(text, document_bytes))]
     encoded = encode(tokenizer, cuts)
     windows: list[Window] = []
-    for cut, ids in zip(cuts, encoded, strict=True):
+    owners: list[int] = []
+    for number, (cut, ids) in enumerate(zip(cuts, encoded, strict=True)):
         if not ids:
             raise RedwhaleError(f"the tokenizer drops the text {cut[:40]!r}", exit_code=FAILED)
         windows += sliding_windows([start_token, *ids], context_tokens=context_tokens)
-    nats = window_nats(model, windows, batch_tokens=batch_tokens, device=device)
+        owners += [number] * (len(windows) - len(owners))
+    nats = window_nats(model, windows, batch_tokens=batch_tokens, device=device).tolist()
+    sizes = [len(cut.encode()) for cut in cuts]
     return BitsPerByte(
-        nats=math.fsum(nats),
-        text_bytes=sum(len(cut.encode()) for cut in cuts),
-        characters=sum(map(len, cuts)),
-        tokens=sum(map(len, encoded)),
-    )
+        nats=math.fsum(nats), text_bytes=sum(sizes), characters=sum(map(len, cuts)), tokens=sum(map(len, encoded)),
+        documents=by_document(nats, owners, sizes),
+    )  # fmt: skip
+
+
+def by_document(nats: Iterable[float], owners: Iterable[int], sizes: Sequence[int]) -> tuple[tuple[float, int], ...]:
+    """Return nats and size of each document; ``owners`` are the documents that the parts in ``nats`` belong to."""
+    sums = [0.0] * len(sizes)
+    for owner, part in zip(owners, nats, strict=True):
+        sums[owner] += part
+    return tuple(zip(sums, sizes, strict=True))
 
 
 def by_language(results: dict[str, tuple[str, BitsPerByte]]) -> dict[str, BitsPerByte]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
-from redwhale.measure.bits_per_byte import BitsPerByte, cut_to_bytes, encode_with_offsets, start_of_text
+from redwhale.measure.bits_per_byte import BitsPerByte, by_document, cut_to_bytes, encode_with_offsets, start_of_text
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +57,8 @@ def measure_beginnings(
     start_token = start_of_text(tokenizer)
     cuts = [cut for text in texts if (cut := cut_to_bytes(text, document_bytes))]
     windows: list[Window] = []
+    owners: list[int] = []
+    sizes: list[int] = []
     sums = BitsPerByte(0.0, 0, 0, 0)
     for cut, (ids, offsets) in zip(cuts, encode_with_offsets(tokenizer, cuts), strict=True):
         if not ids:
@@ -65,9 +67,12 @@ def measure_beginnings(
         scored = cut if kept == len(ids) else cut[: offsets[kept - 1][1] if kept else 0]
         if kept:
             windows.append(Window([start_token, *ids[:kept]], scored=kept))
+            owners.append(len(sizes))
         scored_bytes = len(scored.encode())
+        sizes.append(scored_bytes)
         sums += BitsPerByte(0.0, scored_bytes, len(scored), kept, unscored_bytes=len(cut.encode()) - scored_bytes)
-    return replace(sums, nats=math.fsum(window_nats(model, windows, batch_tokens=batch_tokens, device=device)))
+    nats = window_nats(model, windows, batch_tokens=batch_tokens, device=device).tolist()
+    return replace(sums, nats=math.fsum(nats), documents=by_document(nats, owners, sizes))
 
 
 def measure_spans(
@@ -91,7 +96,9 @@ def measure_spans(
 
     start_token = start_of_text(tokenizer)
     cuts = [cut for text in texts if (cut := cut_to_bytes(text, document_bytes))]
-    spans = [span for cut in cuts for span in cut_spans(cut, span_bytes)]
+    owned = [(number, span) for number, cut in enumerate(cuts) for span in cut_spans(cut, span_bytes)]
+    owners, spans = [number for number, _ in owned], [span for _, span in owned]
+    sizes = [len(cut.encode()) for cut in cuts]
     encoded = encode_with_offsets(tokenizer, [span.context + span.text for span in spans])
     windows: list[Window] = []
     sums = BitsPerByte(0.0, 0, 0, 0)
@@ -103,7 +110,8 @@ def measure_spans(
             raise _too_long(len(ids), context_tokens)
         windows.append(Window([start_token, *ids], scored=len(ids) - first))
         sums += BitsPerByte(0.0, len(span.text.encode()), len(span.text), len(ids) - first, crossings=int(crosses))
-    return replace(sums, nats=math.fsum(window_nats(model, windows, batch_tokens=batch_tokens, device=device)))
+    nats = window_nats(model, windows, batch_tokens=batch_tokens, device=device).tolist()
+    return replace(sums, nats=math.fsum(nats), documents=by_document(nats, owners, sizes))
 
 
 def cut_spans(text: str, span_bytes: int) -> Iterator[Span]:

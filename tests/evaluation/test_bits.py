@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,16 @@ def test_crossings_are_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
     bits.warn_of_crossings(BitsPerByte(1.0, 9, 9, 4, crossings=2), "news, base", Console(quiet=True))
     assert "warning: news, base: 2 tokens cross the borders of spans" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["windows", "document", "comparable"])
+def test_documents_add_up_to_their_source(tmp_path: Path, base: Path, mode: str) -> None:
+    recipe = make(tmp_path, base, HELD_OUT, mode=mode)
+    manifest = bits.run(recipe, "base", console=Console(quiet=True))
+    lines = (bits.result_folder(recipe, "base") / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    documents = [json.loads(line) for line in lines]
+    for source, figures in manifest.metrics["sources"].items():
+        own = [one for one in documents if one["source"] == source]
+        assert len(own) == len(HELD_OUT[source][1]) and sum(one["bytes"] for one in own) == figures["text_bytes"]
+        bits_per_byte = sum(one["nats"] for one in own) / math.log(2) / figures["text_bytes"]
+        assert bits_per_byte == pytest.approx(figures["bits_per_byte"], abs=1e-5)
