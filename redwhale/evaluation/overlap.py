@@ -96,5 +96,5 @@ def scores_without(recipe: Recipe, records: Sequence[Record]) -> dict[str, Any] 
 def _files(recipe: Recipe) -> dict[str, Path]:
     """Return the test split of each task that the release folder has; all of them, whatever is scored."""
     settings: Kobest = recipe.need("evaluate").kobest
-    folder = recipe.path(settings.data)
+    folder = data.data_folder(settings.data, recipe.path(settings.data), where=f"{recipe.file}: evaluate.kobest.data")
     return {task: path for task in data.LAYOUTS if (path := data.find_split(folder, task, "test"))}

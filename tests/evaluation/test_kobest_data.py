@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from redwhale.core.errors import RedwhaleError
-from redwhale.evaluation.kobest.data import LAYOUTS, read_split, split_file
+from redwhale.evaluation.kobest.data import LAYOUTS, data_folder, read_split, split_file
 from tests.evaluation.kobest_rows import DEMO, write_hub_copy
 
 REAL = Path(os.environ.get("REDWHALE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "kobest"
@@ -127,3 +128,29 @@ def test_the_release_has_its_published_sizes() -> None:
         assert tuple(len(read_split(split_file(REAL, task, split), task)) for split in ("train", "test")) == size
     labels = [row["label"] for row in read_split(split_file(REAL, "boolq", "test"), "boolq")]
     assert sum(labels) == 348 + 357
+
+
+def test_a_data_set_of_the_hub_is_fetched_where_no_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked = []
+
+    def fetch(name: str, *, local_files_only: bool = False, **options: Any) -> str:
+        asked.append((name, options["repo_type"], local_files_only))
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        if name == "gone/kobest":
+            raise OSError("no connection")
+        return str(DEMO)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert data_folder("skt/kobest_v1", tmp_path / "skt" / "kobest_v1", where="r") == DEMO
+    assert data_folder("./some/folder", tmp_path / "some", where="r") == tmp_path / "some"
+    with pytest.raises(RedwhaleError, match=r"r: KoBEST cannot be fetched from gone/kobest \(no connection\)") as fault:
+        data_folder("gone/kobest", tmp_path / "x", where="r")
+    assert fault.value.exit_code == 2
+    names = ("skt/kobest_v1", "gone/kobest")
+    assert asked == [(name, "dataset", local) for name in names for local in (True, False)]

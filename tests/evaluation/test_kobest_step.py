@@ -17,6 +17,7 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import state_of
 from redwhale.evaluation.kobest import step
+from redwhale.evaluation.kobest.processes import Processes
 from redwhale.evaluation.kobest.score import score_questions
 from redwhale.evaluation.targets import load_default_tokenizer
 from redwhale.measure import models
@@ -126,6 +127,28 @@ def test_the_fast_way_reads_the_examples_once_and_scores_alike(tmp_path: Path, b
         own = [record["log_likelihoods"] for record in records if record["task"] == task]
         for found, expected in zip(own, apart.log_likelihoods, strict=True):
             assert found == pytest.approx(expected, abs=2e-4)
+
+
+def test_processes_share_the_questions_out(tmp_path: Path, base: Path) -> None:
+    settings: dict[str, Any] = {"tasks": ["copa", "boolq"], "limit": 5}
+    for name, devices in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        recipe = make(tmp_path / name, base, **settings)
+        run(recipe.changed(machine={"device": "cpu", "devices": devices}, workdir=str(tmp_path / name / "run")))
+    one, two = (read_records(next((tmp_path / name).rglob("kobest-*"))) for name in ("one", "two"))
+    for first, second in zip(one, two, strict=True):
+        assert first.pop("log_likelihoods") == pytest.approx(second.pop("log_likelihoods"), abs=1e-4)
+        assert first == second
+
+
+def test_a_fault_in_a_further_process_is_the_commands_own(tmp_path: Path, base: Path) -> None:
+    others = Processes(tmp_path / "nothing", devices=["cpu"], dtype="stored")
+    try:
+        others.begin([[]], context_tokens=64, batch_tokens=64, fixed=False)
+        with pytest.raises(RedwhaleError, match="the model cannot be loaded"):
+            others.finish(on_batch=lambda done: None)
+    finally:
+        others.close()
 
 
 def test_weights_that_are_not_numbers_are_named(tmp_path: Path, base: Path) -> None:

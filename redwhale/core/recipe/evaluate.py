@@ -16,7 +16,8 @@ class Kobest(Section):
     """KoBEST with the prompts of lm-evaluation-harness."""
 
     data: str
-    """Folder of the release (`BoolQ/test.tsv`, …) or of JSONL files (`boolq/test.jsonl`, …); relative to the recipe."""
+    """Folder of the release (`BoolQ/test.tsv`, …) or of JSONL files (`boolq/test.jsonl`, …), relative to the recipe; or
+    a data set of the hub (`skt/kobest_v1`)."""
     shots: int = Field(default=5, ge=0)
     """Examples before each question, drawn from the training split."""
     tasks: tuple[KobestTask, ...] = Field(default=("boolq", "copa", "wic", "hellaswag", "sentineg"), strict=False)

@@ -30,7 +30,8 @@ class Machine(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto` takes a GPU where there is one."""
     devices: int = Field(default=1, ge=1)
-    """Processes of training on each node, one to a GPU; pretrain starts them through torchrun."""
+    """Processes of training on each node, one to a GPU, which pretrain starts through torchrun; `eval kobest` shares
+    its questions out over as many."""
     nodes: int = Field(default=1, ge=1)
     """Nodes that train together; each runs the same command (`scripts/slurm`)."""
 

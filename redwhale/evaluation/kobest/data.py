@@ -6,6 +6,7 @@ the edges are part of the prompts.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Iterator
@@ -77,6 +78,29 @@ def split_file(folder: Path, task: str, split: str) -> Path:
             where=str(folder), fix="put the file there, or change `evaluate.kobest.data` or `.tasks`", exit_code=USAGE,
         )  # fmt: skip
     return path
+
+
+def data_folder(written: str, folder: Path, *, where: str) -> Path:
+    """Return the folder of KoBEST: ``folder`` where it exists, else the hub's data set of the name ``written``.
+
+    Its files are fetched once into the hub's cache. Raises exit code 2 where neither can be had.
+    """
+    if folder.is_dir() or written.startswith((".", "/", "~")) or written.count("/") != 1:
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    options: dict[str, Any] = {"repo_type": "dataset", "allow_patterns": ["*.jsonl", "*.tsv"]}
+    try:
+        with contextlib.suppress(LocalEntryNotFoundError):  # what was fetched once stays the same
+            return Path(snapshot_download(written, local_files_only=True, **options))
+        return Path(snapshot_download(written, **options))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RedwhaleError(
+            f"KoBEST cannot be fetched from {written} ({reason}), and there is no folder of that name",
+            where=where, fix="check name and connection, or name a folder of the release", exit_code=USAGE,
+        ) from error  # fmt: skip
 
 
 def read_split(path: Path, task: str) -> list[Row]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from redwhale.core.artifact import Input, Manifest, hash_file, is_finished
 from redwhale.core.console import Console
-from redwhale.core.device import choose_device
+from redwhale.core.device import check_devices, choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.publish import fault, write_bytes, write_json
 from redwhale.core.recipe.evaluate import Kobest, KobestTask
@@ -21,6 +22,9 @@ from redwhale.evaluation.kobest import data, metrics, prompts
 from redwhale.evaluation.kobest.metrics import Record
 from redwhale.evaluation.kobest.prompts import Question
 from redwhale.measure import models
+
+if TYPE_CHECKING:
+    from redwhale.evaluation.kobest.processes import Processes
 
 STEP = "eval-kobest"
 ALGORITHM = 1
@@ -75,8 +79,8 @@ def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, ve
         questions = build_questions(recipe, settings)
         model = models.load_model(target.folder, device, dtype=settings.dtype)
         tokenizer = targets.load_default_tokenizer(target.folder)
-        scorer = Scorer(model, tokenizer, settings, console)
-        with models.explain_out_of_memory("lower `evaluate.kobest.batch_tokens`"):
+        with further_processes(recipe, target.folder, settings) as others:
+            scorer = Scorer(model, tokenizer, settings, console, others)
             records = score_tasks(scorer, questions, keep=steps.folder)
         protocol = describe_protocol(recipe, settings, questions, model=model, tokenizer=tokenizer)
         return publish(steps.folder, protocol, records)
@@ -97,6 +101,24 @@ def build_questions(recipe: Recipe, settings: Kobest) -> dict[str, list[Question
     return questions
 
 
+@contextlib.contextmanager
+def further_processes(recipe: Recipe, folder: Path, settings: Kobest) -> Iterator[Processes | None]:
+    """Start a process for every further GPU of ``machine.devices``, none where there is one."""
+    from redwhale.evaluation.kobest import processes
+
+    check_devices(recipe)
+    kind = choose_device(recipe).type
+    devices = [f"{kind}:{number}" if kind == "cuda" else kind for number in range(1, recipe.machine.devices)]
+    if not devices:
+        yield None
+        return
+    others = processes.Processes(folder, devices=devices, dtype=settings.dtype)
+    try:
+        yield others
+    finally:
+        others.close()
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A model with its tokenizer, and how it is to score."""
@@ -105,17 +127,26 @@ class Scorer:
     tokenizer: Any
     settings: Kobest
     console: Console
+    others: Processes | None = None
 
     def score(self, task: str, questions: list[Question], *, on_batch: Callable[[int], None]) -> list[Record]:
         """Return one record for each question of a task; warn where prompts did not fit."""
+        from redwhale.evaluation.kobest import processes
         from redwhale.evaluation.kobest.score import score_questions
 
         context_tokens = models.context_of(self.model)
-        scored = score_questions(
-            self.model, self.tokenizer, questions, context_tokens=context_tokens,
-            batch_tokens=self.settings.batch_tokens, device=self.model.device, fixed=self.settings.fast,
-            on_batch=on_batch,
-        )  # fmt: skip
+        options: dict[str, Any] = {
+            "context_tokens": context_tokens, "batch_tokens": self.settings.batch_tokens, "fixed": self.settings.fast,
+        }  # fmt: skip
+        count = 1 + (self.others.count if self.others else 0)
+        shares = [questions[number::count] for number in range(count)]
+        if self.others:
+            self.others.begin(shares[1:], **options)
+        with models.explain_out_of_memory(processes.OUT_OF_MEMORY_FIX):
+            own = score_questions(
+                self.model, self.tokenizer, shares[0], device=self.model.device, on_batch=on_batch, **options
+            )
+        scored = processes.joined([own, *(self.others.finish(on_batch=on_batch) if self.others else [])])
         if truncated := sum(scored.truncated):
             self.console.warn(
                 f"{task}: {truncated} of {sum(len(q.choices) for q in questions)} requests are longer than "
@@ -207,5 +238,5 @@ def settings_of(recipe: Recipe) -> Kobest:
 def _files(recipe: Recipe, settings: Kobest) -> dict[tuple[str, str], Path]:
     """Return the files that are read: the test split of each task, and the training split where shots are drawn."""
     splits = ("train", "test") if settings.shots else ("test",)
-    folder = recipe.path(settings.data)
+    folder = data.data_folder(settings.data, recipe.path(settings.data), where=f"{recipe.file}: evaluate.kobest.data")
     return {(task, split): data.split_file(folder, task, split) for task in settings.tasks for split in splits}
