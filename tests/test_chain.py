@@ -54,6 +54,18 @@ def test_models_stand_side_by_side(workspace: Path) -> None:
     )
 
 
+def test_what_a_model_writes_and_what_it_keeps_of_english(workspace: Path) -> None:
+    for command, key in (("samples", "seq_rep_4"), ("retention", "kl_nats_per_token")):
+        done = redwhale("eval", command, "-m", "0", "-m", "3", "--json", cwd=workspace)
+        assert done.returncode == 0, done.stderr
+        models = json.loads(done.stdout)["models"]
+        assert list(models) == ["0", "3"] and f'"{key}"' in done.stdout
+    assert models["0"]["all"]["logits_equal"] is True and models["0"]["all"]["kl_nats_per_token"] < 1e-6
+    assert models["3"]["all"]["kl_nats_per_token"] > 0
+    again = redwhale("eval", "retention", "-m", "0", cwd=workspace)
+    assert "unchanged" in again.stderr and "same likeliest token" in again.stdout
+
+
 def test_a_run_with_nothing_to_do_imports_nothing_heavy(workspace: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "redwhale", "run"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=workspace)
