@@ -16,6 +16,7 @@ from redwhale.measure.models import unloadable
 
 # What decides a plain folder's output besides its weights; the manifest covers it where there is one.
 _DECIDING_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def load_default_tokenizer(folder: Path) -> Any:
     """Load a tokenizer with its own defaults, as lm-evaluation-harness does (KoBEST is compared with it)."""
     from transformers import AutoTokenizer
 
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise RedwhaleError(
+            f"the model has no tokenizer: none of {', '.join(_TOKENIZER_FILES)}", where=str(folder), exit_code=USAGE,
+            fix="copy the files of the tokenizer that it was trained with there",
+        )  # fmt: skip
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:

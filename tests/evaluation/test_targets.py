@@ -126,3 +126,10 @@ def test_a_tied_head_is_not_missing(tmp_path: Path, base: Path) -> None:
     pico.make_llama(folder, rows=pico.token_count(folder), layers=1, tied=True)
     model = models.load_model(folder, torch.device("cpu"))
     assert model.lm_head.weight is model.get_input_embeddings().weight
+
+
+def test_a_model_without_a_tokenizer_is_named(tmp_path: Path, base: Path) -> None:
+    (tmp_path / "config.json").write_bytes((base / "config.json").read_bytes())
+    with pytest.raises(RedwhaleError, match=r"the model has no tokenizer: none of tokenizer\.json, ") as caught:
+        targets.load_default_tokenizer(tmp_path)
+    assert caught.value.exit_code == 2

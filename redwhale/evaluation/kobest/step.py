@@ -77,8 +77,8 @@ def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, ve
     def build() -> Built:
         device = choose_device(recipe)
         questions = build_questions(recipe, settings)
-        model = models.load_model(target.folder, device, dtype=settings.dtype)
         tokenizer = targets.load_default_tokenizer(target.folder)
+        model = models.load_model(target.folder, device, dtype=settings.dtype)
         with further_processes(recipe, target.folder, settings) as others:
             scorer = Scorer(model, tokenizer, settings, console, others)
             records = score_tasks(scorer, questions, keep=steps.folder)
