@@ -115,8 +115,8 @@ def show_comparison(result: dict[str, Any], console: Console, *, page: Path | No
     for measure, body in result["measures"].items():
         for title, columns, rows in _comparison_tables(measure, body, result["models"]):
             console.table(title, columns, rows)
-        for remark in _remarks(measure, body):
-            console.note(remark)
+        for remark in _remarks(body):
+            console.note(f"{measure}: {remark}")
     for model, measures in result["missing"].items():
         console.note(f"{model} lacks {', '.join(measures)}")
     if page:
@@ -128,11 +128,16 @@ def comparison_page(result: dict[str, Any]) -> str:
     """Return the comparison as Markdown."""
     lines = [f"# {' against '.join(result['models'])}", ""]
     for measure, body in result["measures"].items():
-        lines += [f"## {measure}", "", *(f"{remark[0].upper()}{remark[1:]}.\n" for remark in _remarks(measure, body))]
+        lines += [f"## {measure}", "", *(f"{remark[0].upper()}{remark[1:]}.\n" for remark in _remarks(body))]
         for title, columns, rows in _comparison_tables(measure, body, result["models"]):
             shown = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
             table = [columns, ["---"] * len(columns), *shown]
-            lines += [f"{title}:", "", *(f"| {' | '.join(cells)} |" for cells in table), ""]
+            lines += [
+                f"{title.removeprefix(measure).lstrip(': ').capitalize()}:",
+                "",
+                *(f"| {' | '.join(cells)} |" for cells in table),
+                "",
+            ]
     lines += [
         f"Intervals: the middle {result['level']:.0%} of {result['draws']:,} draws of the questions or documents with "
         "replacement. p: McNemar's exact test on the questions that one of the two alone answers rightly.", "",
@@ -195,17 +200,17 @@ def _bits_cell(figures: dict[str, Any] | None) -> str:
     return f"{figures['bits_per_byte']:.4f}, {ratio}, tokens x{figures['token_ratio']:.3f}"
 
 
-def _remarks(measure: str, body: dict[str, Any]) -> list[str]:
+def _remarks(body: dict[str, Any]) -> list[str]:
     """Return what is to be known of a comparison: order, and differences that forbid or qualify it."""
     remarks = []
     if ranking := body.get("ranking"):
         signs = [one["model"] + (" > " if one.get("surely_above_next") else " ~ ") for one in ranking[:-1]]
-        remarks.append(f"{measure}: {''.join(signs)}{ranking[-1]['model']} (> surely above the next, ~ not surely)")
+        remarks.append(f"order {''.join(signs)}{ranking[-1]['model']} (> surely above the next, ~ not surely)")
     if body["protocol_differences"]:
-        remarks.append(f"{measure}: not ranked, taken differently: {'; '.join(body['protocol_differences'])}")
+        remarks.append(f"not ranked, taken differently: {'; '.join(body['protocol_differences'])}")
     if body["version_differences"]:
-        remarks.append(f"{measure}: libraries differ: {'; '.join(body['version_differences'])}")
+        remarks.append(f"libraries differ: {'; '.join(body['version_differences'])}")
     if speed := body.get("characters_per_second"):
         each = ", ".join(f"{model} {value:,.0f}" for model, value in speed.items())
-        remarks.append(f"{measure}: characters scored in a second, loading included: {each}")
+        remarks.append(f"characters scored in a second, loading included: {each}")
     return remarks

@@ -99,7 +99,7 @@ def test_other_protocols_are_shown_and_not_ranked(tmp_path: Path, base: Path, ot
     body = next(iter(result["measures"].values()))
     assert body["ranking"] is None
     assert body["protocol_differences"] == [f"{bare} against base: weights_dtype: 'float32' -> 'bfloat16'"]
-    assert "not ranked, taken differently: " in comparison_page(result)
+    assert "Not ranked, taken differently: " in comparison_page(result)
 
 
 def test_what_cannot_be_compared_says_how_to_measure_it(tmp_path: Path, base: Path, other: Path) -> None:
