@@ -58,7 +58,7 @@ def run(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
         if len(results) > 1 and compare:
             compared[measure] = _shared(results) | compare(results)
     if not compared:
-        lacking = next(name for name in found if not found[name])
+        lacking = next((name for name in found if not found[name]), names[0])
         raise RedwhaleError(
             "no measure stands for two of these models", where=str(recipe.root / "evaluation"),
             fix=recipe.command("eval", "kobest", "--model", lacking), exit_code=USAGE,
@@ -97,9 +97,10 @@ def compare_kobest(results: dict[str, Result]) -> dict[str, Any]:
     scores: dict[str, Any] = {name: {} for name in results}
     draws: dict[str, dict[str, np.ndarray]] = {name: {} for name in results}
     pairs: list[dict[str, Any]] = []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         own = {name: [found[task][index] for index in sorted(found[task])] for name, found in records.items()}
-        for name, drawn in _draw(own, alike=alike).items():
+        # Another seed for each task: their errors are independent, and so must the draws of their mean be.
+        for name, drawn in _draw(own, alike=alike, seed=SEED + number).items():
             draws[name][task] = drawn["macro_f1"]
             scores[name][task] = results[name].manifest.metrics["tasks"][task] | {
                 f"{metric}_interval": statistics.interval(values) for metric, values in drawn.items()
@@ -133,17 +134,17 @@ def _questions(records: dict[str, dict[int, Record]], tasks: Sequence[str]) -> t
     return tuple((task, index, records[task][index]["gold"]) for task in tasks for index in sorted(records[task]))
 
 
-def _draw(own: dict[str, list[Record]], *, alike: bool) -> dict[str, dict[str, np.ndarray]]:
+def _draw(own: dict[str, list[Record]], *, alike: bool, seed: int) -> dict[str, dict[str, np.ndarray]]:
     """Return draws of each score by model; the same questions are drawn for all models where they are ``alike``."""
     if not alike:
-        return {name: _draw({name: records}, alike=True)[name] for name, records in own.items()}
+        return {name: _draw({name: records}, alike=True, seed=seed)[name] for name, records in own.items()}
     first = next(iter(own.values()))
     normalised = first[0]["task"] in NORMALISED_TASKS
     columns = [[record["gold"] for record in first]]
     columns += [[record["prediction"] for record in records] for records in own.values()]
     if normalised:
         columns += [[record["prediction_norm"] for record in records] for records in own.values()]
-    kinds, counts = statistics.draw_counts(columns, seed=SEED)
+    kinds, counts = statistics.draw_counts(columns, seed=seed)
     drawn: dict[str, dict[str, np.ndarray]] = {}
     for number, name in enumerate(own, start=1):
         gold, predicted = kinds[:, 0], kinds[:, number]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,26 @@ def test_scores_intervals_and_pairs(tmp_path: Path, base: Path, other: Path) -> 
     assert f"| copa | {other} - base | {pair['acc_difference']:+.4f} |" in page and "McNemar" in page
 
 
+def test_the_mean_of_tasks_has_the_error_of_independent_ones(tmp_path: Path) -> None:
+    """Of four equal tasks of 100 questions, half of them right, the mean's interval is half as wide as a task's."""
+    results = {}
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [
+            {"task": task, "index": i, "gold": i % 2, "prediction": i // 2 % 2}
+            for task in ("boolq", "copa", "wic", "sentineg")
+            for i in range(100)
+        ]
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        tasks = {task: {"macro_f1": 0.5} for task in ("boolq", "copa", "wic", "sentineg")}
+        manifest = SimpleNamespace(metrics={"tasks": tasks, "protocol": {}}, environment={})
+        results[name] = compare.Result(folder, manifest)  # type: ignore[arg-type]
+    scores = compare.compare_kobest(results)["scores"]["a"]
+    widths = {task: own["macro_f1_interval"][1] - own["macro_f1_interval"][0] for task, own in scores.items()}
+    assert widths["mean"] == pytest.approx(widths["copa"] / 2, rel=0.1)
+
+
 def test_a_model_against_its_copy_is_a_tie(tmp_path: Path, base: Path) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(base, copied)
@@ -110,8 +131,12 @@ def test_what_cannot_be_compared_says_how_to_measure_it(tmp_path: Path, base: Pa
     with pytest.raises(RedwhaleError, match=f"eval kobest --model {other}") as caught:
         compare.run(recipe, ["base", str(other)])
     assert caught.value.exit_code == 2
-    step.run(make(tmp_path, base, limit=3), "base", console=Console(quiet=True))
     step.run(make(tmp_path, base, limit=3), str(other), console=Console(quiet=True))
+    with pytest.raises(
+        RedwhaleError, match="eval kobest --model base"
+    ):
+        compare.run(recipe, ["base", str(other)])  # each has a result, none the other's
+    step.run(make(tmp_path, base, limit=3), "base", console=Console(quiet=True))
     assert compare.run(recipe, ["base", str(other)])["missing"] == {str(other): ["kobest-0-shot-copa+hellaswag"]}
 
 
