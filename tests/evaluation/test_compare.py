@@ -132,9 +132,7 @@ def test_what_cannot_be_compared_says_how_to_measure_it(tmp_path: Path, base: Pa
         compare.run(recipe, ["base", str(other)])
     assert caught.value.exit_code == 2
     step.run(make(tmp_path, base, limit=3), str(other), console=Console(quiet=True))
-    with pytest.raises(
-        RedwhaleError, match="eval kobest --model base"
-    ):
+    with pytest.raises(RedwhaleError, match="eval kobest --model base"):
         compare.run(recipe, ["base", str(other)])  # each has a result, none the other's
     step.run(make(tmp_path, base, limit=3), "base", console=Console(quiet=True))
     assert compare.run(recipe, ["base", str(other)])["missing"] == {str(other): ["kobest-0-shot-copa+hellaswag"]}
