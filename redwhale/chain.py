@@ -235,6 +235,8 @@ def scores_without_overlap(recipe: Recipe, models: Sequence[str]) -> dict[str, d
     from redwhale.evaluation import overlap
     from redwhale.evaluation.kobest import step as kobest
 
+    if not overlap.is_wanted(recipe):  # what may stand there says nothing of this recipe
+        return dict.fromkeys(models)
     folders = {model: kobest.result_folder(recipe, model) for model in models}
     return {model: overlap.scores_without(recipe, kobest.read_records(folder)) for model, folder in folders.items()}
 

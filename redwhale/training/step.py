@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redwhale.training.launch import World
 
 STEP = "pretrain"
-ALGORITHM = 2
+ALGORITHM = 3  # 3: gradients of head and adapters are summed in another order
 TRAIN, UNCHANGED, FAILURE = "train", "unchanged", "failure"
 SHARED_FIELDS = (
     "sequence_length", "batch_tokens", "packing", "documents_attend", "precision", "weight_decay", "betas", "clip_norm",
