@@ -75,6 +75,9 @@ def show_retention(results: dict[str, Manifest], console: Console) -> None:
             ])  # fmt: skip
     columns = ["model", "English", "base bits/byte", "bits/byte", "change", "KL nats/token", "same likeliest token"]
     console.table("English kept", columns, rows)
+    for model, manifest in results.items():
+        if tasks := manifest.metrics.get("tasks"):
+            _show_tasks("English tasks", {"base": tasks["base"], model: tasks["model"]}, console)
 
 
 def show_samples(results: dict[str, Manifest], console: Console) -> None:
@@ -95,14 +98,18 @@ def show_samples(results: dict[str, Manifest], console: Console) -> None:
 def show_harness(results: dict[str, Manifest], console: Console) -> None:
     """Show the scores of each task, a column a model."""
     console.result("eval harness", {"models": {model: m.metrics for model, m in results.items()}})
-    first = next(iter(results.values())).metrics["tasks"]
+    _show_tasks("lm-evaluation-harness", {model: m.metrics["tasks"] for model, m in results.items()}, console)
+
+
+def _show_tasks(title: str, tasks: dict[str, dict[str, dict[str, Any]]], console: Console) -> None:
+    """Show scores by model, task and metric, as the harness step keeps them."""
     rows = [
-        [task, metric, *(manifest.metrics["tasks"].get(task, {}).get(metric, "") for manifest in results.values())]
-        for task, scores in first.items()
+        [task, metric, *(own.get(task, {}).get(metric, "") for own in tasks.values())]
+        for task, scores in next(iter(tasks.values())).items()
         for metric in scores
         if metric != "questions" and not metric.endswith("_stderr")
     ]
-    console.table("lm-evaluation-harness", ["task", "score", *results], rows)
+    console.table(title, ["task", "score", *tasks], rows)
 
 
 Table = tuple[str, list[str], list[list[Any]]]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from redwhale import tables_evaluation
 from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
@@ -23,6 +24,7 @@ from redwhale.tokenizer.reader import load_tokenizer
 from redwhale.weights import step as weights
 from tests import pico
 from tests.evaluation.test_bits import make_corpus
+from tests.evaluation.test_harness import write_task
 from tests.evaluation.test_targets import base, recipe_for
 from tests.weights.makers import extend
 
@@ -209,3 +211,25 @@ def test_scores_of_tasks_join_the_result(tmp_path: Path, base: Path) -> None:
     manifest = run(recipe, str(folder), score_tasks=lambda recipe, model, console: {"piqa": {"acc": len(model)}})
     assert manifest.fields["tasks"] == ["piqa"] and manifest.fields["shots"] == 2
     assert manifest.metrics["tasks"] == {"base": {"piqa": {"acc": 4}}, "model": {"piqa": {"acc": len(str(folder))}}}
+
+
+def test_scores_of_tasks_are_shown(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = changed_copy(base, tmp_path / "changed")
+    scores = {"piqa": {"questions": 7, "acc": 0.625, "acc_stderr": 0.1}}
+    manifest = run(make(tmp_path, base, tasks=["piqa"]), str(folder), score_tasks=lambda *given: scores)
+    tables_evaluation.show_retention({"4": manifest}, Console())
+    shown = capsys.readouterr().out
+    assert "English tasks" in shown and "0.6250" in shown and "stderr" not in shown
+
+
+def test_tasks_of_the_harness_are_scored_for_the_base_too(tmp_path: Path, base: Path) -> None:
+    pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
+    from redwhale.chain import score_english_tasks
+
+    write_task(tmp_path / "tasks", "tiny")
+    folder = changed_copy(base, tmp_path / "changed")
+    recipe = make(tmp_path, base, tasks=["tiny"], shots=1)
+    section = recipe.need("evaluate").model_dump() | {"harness": {"include": "tasks"}}
+    manifest = run(recipe.changed(evaluate=section), str(folder), score_tasks=score_english_tasks)
+    for side in ("base", "model"):
+        assert manifest.metrics["tasks"][side]["tiny"]["questions"] == 4
