@@ -1,14 +1,16 @@
-"""Write what is generated: docs/cli.md, docs/recipe.md, docs/recipe.schema.json and configs/*.yaml.
+"""Write what is generated: cli.md, recipe.md, recipe.schema.json and reliability.md of docs, and configs/*.yaml.
 
 Run by ``make docs``; a test checks that the files are what this writes.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -20,8 +22,9 @@ from redwhale.core.recipe.render import flow
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "new", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer", "init-model", "pack",
-    "pretrain", "eval kobest", "eval bpb", "eval tokenizer", "demo",
+    "new", "plan", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer", "init-model",
+    "pack", "pretrain", "eval kobest", "eval bpb", "eval retention", "eval samples", "eval harness", "eval compare",
+    "eval tokenizer", "demo",
 )  # fmt: skip
 
 
@@ -85,10 +88,44 @@ def _default(value: object) -> str:
     return "unset" if value is None else f"`{flow(value)}`"
 
 
+def reliability() -> str:
+    """Return the table of promises, each with the tests that keep it."""
+    sys.path.insert(0, str(ROOT))
+    from tests.promises import PROMISES
+
+    kept: dict[str, list[str]] = {number: [] for number in PROMISES}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for number, name in _promised(ast.parse(path.read_text(encoding="utf-8"))):
+            kept[number].append(f"{path.relative_to(ROOT)}::{name}")
+    parts = [
+        "# What is promised, and what tests it\n",
+        "Written by `make docs` from `tests/promises.py` and the tests' own marks. Run the tests of one row with "
+        "`pytest -m 'not gpu' FILE::TEST`,",
+        "all of them with `make test` and `make test-slow`.\n",
+        "| | promise | tests |",
+        "|---|---|---|",
+    ]
+    for number, promise in PROMISES.items():
+        tests = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in kept[number])
+        parts.append(f"| {number} | {promise.replace('|', chr(92) + '|')} | {tests or 'none yet'} |")
+    return "\n".join(parts) + "\n"
+
+
+def _promised(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield (promise, test) for each mark on a test or on the class around it."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.promise":
+                    for number in mark.args:
+                        yield ast.literal_eval(number), node.name
+
+
 def generated() -> dict[str, str]:
     """Return every generated file's path and text."""
     schema = json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
     files = {"docs/cli.md": cli_reference(), "docs/recipe.md": recipe_reference(), "docs/recipe.schema.json": schema}
+    files["docs/reliability.md"] = reliability()
     return files | {f"configs/{name}.yaml": presets.preset_text(name) for name in presets.NAMES}
 
 

@@ -7,10 +7,10 @@ fsync the folder. Temporary names start with ``.tmp-``; leftovers are ignored an
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -18,28 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
+from redwhale.core.faults import fault
 
 TEMPORARY_PREFIX = ".tmp-"
 LOCK_NAME = ".lock"
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
-FAULT_VARIABLE = "REDWHALE_FAULT"
-_NO_SPACE = 28
-
-
-def fault(point: str) -> None:
-    """Kill this process at the n-th passage of a named point, as ``REDWHALE_FAULT=point:kill@n`` asks.
-
-    Tests alone set the variable. The count lives in the environment of this process.
-    """
-    wanted = os.environ.get(FAULT_VARIABLE)
-    if not wanted or not wanted.startswith(f"{point}:kill"):
-        return
-    remaining = int(wanted.partition("@")[2] or 1)
-    if remaining <= 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.environ[FAULT_VARIABLE] = f"{point}:kill@{remaining - 1}"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = "free space and run the same command again"
 
 
 def _fsync(path: Path) -> None:
@@ -52,48 +39,77 @@ def _fsync(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it becomes ``path``, on error it is removed."""
+    """Yield a temporary path beside ``path``; on success it becomes ``path``, on error it is removed.
+
+    Raises exit code 4 where the disk is full, 1 where it cannot be written or renamed; ``path`` is then as it was.
+    """
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
-        yield temporary
-        _fsync(temporary)
-        fault("publish.before_rename")
-        temporary.replace(path)
-        _fsync(path.parent)
-        fault("publish.after_rename")
-    except OSError as error:
-        if error.errno == _NO_SPACE:
-            raise RedwhaleError(
-                "the disk is full",
-                where=str(path),
-                fix="free space and run the same command again",
-                exit_code=RESOURCES,
-            ) from error
-        raise
+        with _full_disk_named(path):
+            fault("publish.before_write", path)
+            yield temporary
+        with _failures_named(path):
+            fault("publish.after_write", temporary)
+            _fsync(temporary)
+            fault("publish.before_rename", temporary)
+            temporary.replace(path)
+            fault("publish.before_folder_sync", path)
+            _fsync(path.parent)
+            fault("publish.after_rename", path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; on success it replaces ``path`` whole."""
+    """Yield a temporary folder beside ``path``; on success it replaces ``path`` whole. Raises as ``atomic_file``."""
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            _fsync(file)
-        _fsync(temporary)
-        fault("publish.before_rename")
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-        _fsync(path.parent)
-        fault("publish.after_rename")
+        with _full_disk_named(path):
+            temporary.mkdir()
+            fault("publish.before_write", path)
+            yield temporary
+        with _failures_named(path):
+            fault("publish.after_write", path)
+            for file in sorted(temporary.rglob("*")):
+                _fsync(file)
+            _fsync(temporary)
+            fault("publish.before_rename", path)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+            fault("publish.before_folder_sync", path)
+            _fsync(path.parent)
+            fault("publish.after_rename", path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Turn a full disk into exit code 4; other errors of what is written come through as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise RedwhaleError("the disk is full", where=str(path), fix=_NO_ROOM, exit_code=RESOURCES) from error
+
+
+@contextlib.contextmanager
+def _failures_named(path: Path) -> Iterator[None]:
+    """Turn any failure to bring a file to the disk under its name into an error that names it."""
+    try:
+        with _full_disk_named(path):
+            yield
+    except OSError as error:
+        raise RedwhaleError(
+            f"the file cannot be published ({error.strerror or error})", where=str(path),
+            fix="check the disk and run the same command again", exit_code=FAILED,
+        ) from error  # fmt: skip
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -109,25 +125,16 @@ def write_json(path: Path, value: Any) -> None:
 
 def make_folder(path: Path) -> None:
     """Create ``path`` and its parents; raise exit code 2 where that is not allowed."""
+    what = "the folder is not writable"
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, NotADirectoryError, FileExistsError, OSError) as error:
-        if isinstance(error, OSError) and error.errno == _NO_SPACE:
-            fix = "free space and run the same command again"
-            raise RedwhaleError("the disk is full", where=str(path), fix=fix, exit_code=RESOURCES) from error
-        raise RedwhaleError(
-            f"the folder cannot be created ({error.strerror or error})",
-            where=str(path),
-            fix="choose another place (`workdir`, or --out) or mend the permissions",
-            exit_code=USAGE,
-        ) from error
-    if not os.access(path, os.W_OK):
-        raise RedwhaleError(
-            "the folder is not writable",
-            where=str(path),
-            fix="choose another place (`workdir`, or --out) or mend the permissions",
-            exit_code=USAGE,
-        )
+        with _full_disk_named(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK):
+            return
+    except OSError as error:
+        what = f"the folder cannot be created ({error.strerror or error})"
+    fix = "choose another place (`workdir`, or --out) or mend the permissions"
+    raise RedwhaleError(what, where=str(path), fix=fix, exit_code=USAGE)
 
 
 def clean_temporaries(folder: Path) -> None:
@@ -186,28 +193,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     lock = folder / LOCK_NAME
-    pid = os.getpid()
-    content = json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}).encode()
-    for _ in range(2):
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            alive, holder = _holder_is_alive(lock)
-            if alive:
-                raise RedwhaleError(
-                    f"{holder} is working in this folder",
-                    where=str(folder),
-                    fix="wait for it, or stop it and run the same command again",
-                    exit_code=USAGE,
-                ) from None
-            lock.unlink(missing_ok=True)
-    else:
-        raise RedwhaleError(
-            "another process took this folder just now", where=str(folder), fix="wait for it", exit_code=USAGE
-        )
-    os.write(descriptor, content)
-    os.close(descriptor)
+    _take(lock)
     stop = threading.Event()
 
     def beat() -> None:
@@ -217,7 +203,48 @@ def locked(folder: Path) -> Iterator[None]:
 
     threading.Thread(target=beat, daemon=True).start()
     try:
+        fault("lock.after_take", lock)
         yield
     finally:
         stop.set()
+        fault("lock.before_release", lock)
         lock.unlink(missing_ok=True)
+
+
+def _take(lock: Path) -> None:
+    """Put this process's mark in the lock's place, whole from the first moment: an empty one would look stale."""
+    pid = os.getpid()
+    mark = lock.with_name(f"{TEMPORARY_PREFIX}{pid}-lock")
+    with _full_disk_named(lock):
+        mark.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}))
+    try:
+        fault("lock.before_take", mark)
+        for _ in range(2):
+            with contextlib.suppress(FileExistsError):
+                os.link(mark, lock)
+                return
+            _need_stale(lock)
+            # Whoever else finds it stale at this moment renames it, or what this process has put there, aside as
+            # well: so what was moved is looked at again.
+            aside = lock.with_name(f"{TEMPORARY_PREFIX}{pid}-stale")
+            with contextlib.suppress(FileNotFoundError):
+                lock.rename(aside)
+                alive, _ = _holder_is_alive(aside)
+                if alive:
+                    with contextlib.suppress(FileExistsError):
+                        os.link(aside, lock)
+                aside.unlink()
+    finally:
+        mark.unlink(missing_ok=True)
+    raise RedwhaleError(
+        "another process took this folder just now", where=str(lock.parent), fix="wait for it", exit_code=USAGE
+    )
+
+
+def _need_stale(lock: Path) -> None:
+    alive, holder = _holder_is_alive(lock)
+    if alive:
+        raise RedwhaleError(
+            f"{holder} is working in this folder", where=str(lock.parent),
+            fix="wait for it, or stop it and run the same command again", exit_code=USAGE,
+        )  # fmt: skip

@@ -14,11 +14,11 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.faults import fault
 from redwhale.core.publish import (
     LOCK_NAME,
     TEMPORARY_PREFIX,
     clean_temporaries,
-    fault,
     holder_of,
     locked,
     make_folder,

@@ -24,6 +24,7 @@ from torch import Tensor
 from redwhale.core.artifact import hash_files, hash_json
 from redwhale.core.console import Console
 from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
+from redwhale.core.faults import fault
 from redwhale.core.publish import atomic_folder
 from redwhale.core.step import begun_identity
 from redwhale.training.engine import Engine
@@ -85,6 +86,7 @@ def save(
             if temporary is not None:
                 path = temporary / f"tensors-{number:05d}.safetensors"
                 save_file(tensors, path)
+                fault("checkpoint.after_tensors", path)
                 named[path] = names
         if temporary is not None:
             digests = hash_files(named)
@@ -98,8 +100,10 @@ def save(
             text = json.dumps(content | {"sha256": hash_json(content)}, indent=1)
             (temporary / STATE_NAME).write_text(text, encoding="utf-8")
     if world.leads:
+        fault("checkpoint.before_rotation", target / STATE_NAME)
         for old in _stored(folder)[keep:]:
             shutil.rmtree(old)
+            fault("checkpoint.after_removal", target / STATE_NAME)
     world.share(target.name)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from redwhale.core.console import Console, Progress
 from redwhale.core.errors import INTERRUPTED, TERMINATED, RedwhaleError
-from redwhale.core.publish import fault
+from redwhale.core.faults import fault
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training import checkpoint, guard, measuring
 from redwhale.training.batch import Batch, Batcher

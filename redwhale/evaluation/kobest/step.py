@@ -13,7 +13,8 @@ from redwhale.core.artifact import Input, Manifest, hash_file, is_finished
 from redwhale.core.console import Console
 from redwhale.core.device import check_devices, choose_device
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import fault, write_bytes, write_json
+from redwhale.core.faults import fault
+from redwhale.core.publish import write_bytes, write_json
 from redwhale.core.recipe.evaluate import Kobest, KobestTask
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
