@@ -113,7 +113,7 @@ def test_of_two_that_find_a_lock_stale_one_gets_it(tmp_path: Path, monkeypatch: 
         path.write_text(other)
 
     monkeypatch.setattr(publish, "_need_stale", outrun)
-    with pytest.raises(RedwhaleError, match="process 1 on .* is working"), locked(tmp_path):
+    with pytest.raises(RedwhaleError, match=r"process 1 on .* is working"), locked(tmp_path):
         pass
     assert lock.read_text() == other
     assert [path.name for path in tmp_path.iterdir()] == [LOCK_NAME]
