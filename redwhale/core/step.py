@@ -26,6 +26,7 @@ from redwhale.core.publish import (
 )
 
 BEGUN_NAME = "begun.json"
+SCRATCH_NAME = "scratch"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Built:
     sha256: dict[Path, str] = field(default_factory=dict)
 
 
+def scratch_of(folder: Path) -> Path:
+    """Return where a step keeps what it needs only until its artifact is finished; a killed run finds it again."""
+    return folder / SCRATCH_NAME
+
+
 def produce(
     plan: Plan, build: Callable[[], Built], *, console: Console, fresh: bool = False, verify: bool = False
 ) -> Manifest:
@@ -80,7 +86,7 @@ def produce(
             if finished.identity != identity:
                 raise _changed(plan, _differences(finished.fields, plan.fields, finished.inputs, inputs))
             artifact.check_outputs(plan.folder, finished, rehash=verify)
-            (plan.folder / BEGUN_NAME).unlink(missing_ok=True)  # left by a kill just after the manifest
+            _tidy(plan.folder)  # what a kill just after the manifest has left
             console.note(f"{plan.step}: unchanged ({plan.folder})")
             return _judged(plan, finished, console)
         _warn_of_stopped(plan.inputs, console)
@@ -88,7 +94,7 @@ def produce(
         clean_temporaries(plan.folder)
         console.log_to(plan.folder / "log.txt")
         started, started_cpu = time.perf_counter(), time.process_time()
-        built = build()
+        built = _build(plan, build)
         fault(f"{plan.step}.before_manifest")
         manifest = Manifest(
             step=plan.step,
@@ -109,8 +115,24 @@ def produce(
             environment=artifact.environment(),
         )
         artifact.write_manifest(plan.folder, manifest)
-        (plan.folder / BEGUN_NAME).unlink(missing_ok=True)
+        fault(f"{plan.step}.after_manifest")
+        _tidy(plan.folder)
         return _judged(plan, manifest, console)
+
+
+def _build(plan: Plan, build: Callable[[], Built]) -> Built:
+    """Build; what bad input or settings left half-made goes, so that it does not bind the mended run."""
+    try:
+        return build()
+    except RedwhaleError as error:
+        if error.exit_code == USAGE:
+            shutil.rmtree(scratch_of(plan.folder), ignore_errors=True)
+        raise
+
+
+def _tidy(folder: Path) -> None:
+    (folder / BEGUN_NAME).unlink(missing_ok=True)
+    shutil.rmtree(scratch_of(folder), ignore_errors=True)
 
 
 def _judged(plan: Plan, manifest: Manifest, console: Console) -> Manifest:

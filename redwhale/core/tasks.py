@@ -1,4 +1,4 @@
-"""Run functions over shards of work on this machine, results in the order of the shards."""
+"""Run functions over shards of work. Each leaves its result as files, so that what is done is found again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from redwhale.core.errors import RESOURCES, RedwhaleError
 
-Shard = TypeVar("Shard")
-Result = TypeVar("Result")
 _IN_FLIGHT_PER_WORKER = 2
+
+
+class Shard(Protocol):
+    """A piece of work that says by itself where its result goes, the same whoever does it."""
+
+    @property
+    def done(self) -> Path:
+        """The file of its result that is published last: where it is, the shard is done."""
+
+
+AnyShard = TypeVar("AnyShard", bound=Shard)
 
 
 class Workers:
@@ -52,24 +62,21 @@ class Workers:
             self._pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_follow_parent)
         return self._pool
 
-    def map(self, function: Callable[[Shard], Result], shards: Iterable[Shard]) -> Iterator[Result]:
-        """Yield ``function(shard)`` for every shard in order.
+    def map_shards(self, function: Callable[[AnyShard], None], shards: Iterable[AnyShard]) -> Iterator[AnyShard]:
+        """Yield every shard in order, each once ``function(shard)`` is done; one that was done before is not again.
 
         Shards are taken from the iterable only as they are needed: two per worker are under way at once.
         ``function`` must be importable by name. Raises what the function raises, and exit code 4 where a
         worker process was killed from outside.
         """
-        if self.count <= 1:
-            yield from map(function, shards)
-            return
-        pending: deque[Future[Result]] = deque()
+        pending: deque[tuple[AnyShard, Future[None] | None]] = deque()
         try:
             for shard in shards:
-                pending.append(self._processes().submit(function, shard))
-                if len(pending) >= self.count * _IN_FLIGHT_PER_WORKER:
-                    yield pending.popleft().result()
+                pending.append((shard, self._begin(function, shard)))
+                if self.count <= 1 or len(pending) >= self.count * _IN_FLIGHT_PER_WORKER:
+                    yield _finished(*pending.popleft())
             while pending:
-                yield pending.popleft().result()
+                yield _finished(*pending.popleft())
         except BrokenProcessPool as error:
             raise RedwhaleError(
                 "a worker process was killed, most likely for memory",
@@ -77,8 +84,23 @@ class Workers:
                 exit_code=RESOURCES,
             ) from error
         finally:
-            for future in pending:
-                future.cancel()
+            for _, future in pending:
+                if future:
+                    future.cancel()
+
+    def _begin(self, function: Callable[[AnyShard], None], shard: AnyShard) -> Future[None] | None:
+        if shard.done.is_file():
+            return None
+        if self.count > 1:
+            return self._processes().submit(function, shard)
+        function(shard)
+        return None
+
+
+def _finished(shard: AnyShard, future: Future[None] | None) -> AnyShard:
+    if future:
+        future.result()
+    return shard
 
 
 def _follow_parent() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -81,7 +80,6 @@ class Cleaned:
     ``damage`` names files that end too early or fail their checks.
     """
 
-    source: int
     rows: bytes
     row_count: int
     ids: list[str]
@@ -91,15 +89,17 @@ class Cleaned:
     tally: Tally
     seen: list[Seen]
     damage: list[tuple[str, str]]
-    input_bytes: int
+
+    def without_rows(self) -> Cleaned:
+        """Return it without its rows, which are by far the most of it."""
+        return replace(self, rows=b"")
 
 
-def clean_chunk(treatments: Sequence[Treatment], most_records: int | None, chunk: Chunk) -> Cleaned:
-    """Clean the records of ``chunk`` by its source's treatment; the rows keep the order of reading.
+def clean_chunk(treatment: Treatment, most_records: int | None, chunk: Chunk) -> Cleaned:
+    """Clean the records of ``chunk`` by its source's ``treatment``; the rows keep the order of reading.
 
     ``most_records``: only so many of the first texts and rejected records, for a trial.
     """
-    treatment = treatments[chunk.source]
     records = parse_chunk(chunk, treatment.source)
     if most_records is not None:
         records = _first(records, most_records)
@@ -111,7 +111,6 @@ def clean_chunk(treatments: Sequence[Treatment], most_records: int | None, chunk
     if records.rejected and len(records.texts):
         rows = rows.take(_reading_order(records, chunk))
     return Cleaned(
-        source=chunk.source,
         rows=serialized(rows),
         row_count=len(records.texts) + len(records.rejected),
         ids=[identifier for identifier, stay in zip(records.ids, stays.tolist(), strict=True) if stay],
@@ -121,7 +120,6 @@ def clean_chunk(treatments: Sequence[Treatment], most_records: int | None, chunk
         tally=_tally(records, processed, stays),
         seen=records.seen,
         damage=[(r.file, r.detail) for r in records.rejected if r.reason in DAMAGED_FILE_REASONS],
-        input_bytes=chunk.input_bytes,
     )
 
 

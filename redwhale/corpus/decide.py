@@ -102,8 +102,9 @@ def find_repeated(section: Preprocess, gathered: Gathered, fates: np.ndarray) ->
         edges = np.empty(0, dtype=np.uint64)
         if options.action == "remove":
             edges = _frequent_edges(store, index, fates, options)
+        edges.tofile(path := store.path(f"edges-{index}.u64"))
         least = (source.filters or section.filters).min_chars or 1
-        found.append(Repeated(store.folder, edges, section.deduplicate.lines, least))
+        found.append(Repeated(store.folder, path, section.deduplicate.lines, least))
     return found
 
 

@@ -1,12 +1,11 @@
-"""The first pass: every chunk of every source through its treatment, into the store, in canonical order."""
+"""The first pass: every part of every source through its treatment, into the store, in canonical order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import replace
 from importlib import import_module
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 
@@ -15,23 +14,22 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.tasks import Workers
-from redwhale.corpus.chunk import Cleaned, Treatment, benchmark_index, clean_chunk, keeps_sketches
+from redwhale.corpus.chunk import Treatment, benchmark_index, keeps_sketches
+from redwhale.corpus.cleaned import CleanedPart, CleanShard, clean_part, read_part
 from redwhale.corpus.dedup.keys import KeyFiles
 from redwhale.corpus.dedup.lines import LineFiles
 from redwhale.corpus.inputs import benchmark_path
-from redwhale.corpus.read.cut import cut_chunks
+from redwhale.corpus.parts import cut_parts
 from redwhale.corpus.read.parse import ColumnCheck
-from redwhale.corpus.read.pieces import Chunk
 from redwhale.corpus.read.sources import SourceFile
 from redwhale.corpus.store import Store
 from redwhale.corpus.tally import Tally
 
+_PARTS_FOLDER = "parts"
 
-def treatments_of(recipe: Recipe, section: Preprocess, index_file: Path | None = None) -> tuple[Treatment, ...]:
-    """Return how each source is treated: by its own settings, or the section's.
 
-    ``index_file``: where the index of the benchmarks lies, if it is built already.
-    """
+def treatments_of(recipe: Recipe, section: Preprocess) -> tuple[Treatment, ...]:
+    """Return how each source is treated: by its own settings, or the section's."""
     decontaminate = section.decontaminate
     benchmarks = decontaminate.benchmarks if decontaminate else []
     return tuple(
@@ -44,7 +42,6 @@ def treatments_of(recipe: Recipe, section: Preprocess, index_file: Path | None =
             decontaminate=decontaminate,
             benchmarks=tuple((benchmark, benchmark_path(recipe, benchmark)) for benchmark in benchmarks),
             seed=recipe.seed,
-            index_file=index_file,
         )
         for source in section.sources
     )
@@ -62,7 +59,7 @@ class Gathered:
     def __init__(self, folder: Path, section: Preprocess) -> None:
         settings = section.deduplicate
         self._stack = ExitStack()
-        self.store = self._stack.enter_context(Store(folder, [source.name for source in section.sources]))
+        self.store = self._stack.enter_context(Store(folder, len(section.sources)))
         bands = settings.near.bands if settings.near else 0
         self.keys = self._stack.enter_context(
             KeyFiles(
@@ -81,15 +78,14 @@ class Gathered:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def add(self, cleaned: Cleaned) -> None:
-        """Append one chunk."""
-        self.store.add(
-            cleaned.source, cleaned.rows, row_count=cleaned.row_count, ids=cleaned.ids, columns=cleaned.columns
-        )
-        self.keys.add(**cleaned.keys)
-        if self.lines and cleaned.lines:
-            self.lines.add(*cleaned.lines)
-        self.tallies[cleaned.source].add(cleaned.tally)
+    def add(self, part: CleanedPart) -> None:
+        """Append one part."""
+        source = part.shard.part.source
+        self.store.add(source, part.shard.rows, part.counted.chunks, ids=part.ids, columns=part.columns)
+        self.keys.add(**part.keys)
+        if self.lines and part.lines:
+            self.lines.add(*part.lines)
+        self.tallies[source].add(part.counted.tally)
 
     def finish(self) -> None:
         """Bring everything to the files; then it can be read."""
@@ -104,15 +100,6 @@ def size_of(files: Sequence[Sequence[SourceFile]]) -> int:
     return sum(file.size for part in files for file in part)
 
 
-def _shared_index(treatment: Treatment, store: Store) -> Path | None:
-    """Build the index of the benchmarks once for all processes."""
-    if treatment.decontaminate is None:
-        return None
-    file = store.path("benchmarks.index")
-    benchmark_index(treatment.benchmarks).save(file)
-    return file
-
-
 def gather(
     recipe: Recipe,
     section: Preprocess,
@@ -124,32 +111,46 @@ def gather(
     records: int | None = None,
 ) -> None:
     """Read and clean the sources, at most about ``records`` of each; warn of every damaged file."""
-    total = size_of(files)
-    tallies = gathered.tallies
+    store = gathered.store
 
-    def wanted(chunk: Chunk) -> bool:
-        return records is None or tallies[chunk.source].records < records
+    def wanted(shard: CleanShard) -> bool:
+        return records is None or gathered.tallies[shard.part.source].records < records
 
-    chunks = (
-        chunk
-        for index, source in enumerate(section.sources)
-        for chunk in takewhile(wanted, cut_chunks(source, index, files[index], limit=section.max_record_bytes))
-    )
-    check = ColumnCheck(section.sources)
-    treatments = treatments_of(recipe, section)
+    shards = _clean_shards(section, files, treatments_of(recipe, section), folder=store.folder, records=records)
     if workers.count > 1:
-        workers.start(import_module, clean_chunk.__module__)
-        treatments = treatments_of(recipe, section, _shared_index(treatments[0], gathered.store))
-    treat = partial(clean_chunk, treatments, records)
-    with console.progress("preprocess", total=total, unit="B") as progress:
-        for cleaned in workers.map(treat, chunks):
-            check.see(cleaned.source, cleaned.seen)
-            gathered.add(cleaned)
-            for file, detail in cleaned.damage:
+        workers.start(import_module, clean_part.__module__)
+        shards = _with_shared_index(shards, store.path("benchmarks.index"))
+    check = ColumnCheck(section.sources)
+    with console.progress("preprocess", total=size_of(files), unit="B") as progress:
+        for shard in workers.map_shards(clean_part, filter(wanted, shards)):
+            part = read_part(shard)
+            check.see(shard.part.source, part.counted.seen)
+            gathered.add(part)
+            for file, detail in part.counted.damage:
                 console.warn(
-                    f"{section.sources[cleaned.source].name}: {file} is damaged ({detail}); what comes after is lost: "
-                    "fetch the file again"
+                    f"{section.sources[shard.part.source].name}: {file} is damaged ({detail}); what comes after is "
+                    "lost: fetch the file again"
                 )
-            progress.advance(cleaned.input_bytes)
+            progress.advance(shard.part.weight)
     check.end()
     gathered.finish()
+
+
+def _clean_shards(
+    section: Preprocess, files: Sequence[Sequence[SourceFile]], treatments: Sequence[Treatment], *, folder: Path,
+    records: int | None,
+) -> list[CleanShard]:  # fmt: skip
+    return [
+        CleanShard(
+            part, treatments[part.source], folder / _PARTS_FOLDER / f"{number:05d}", section.max_record_bytes, records
+        )
+        for number, part in enumerate(cut_parts(files))
+    ]  # fmt: skip
+
+
+def _with_shared_index(shards: list[CleanShard], file: Path) -> list[CleanShard]:
+    """Build the index of the benchmarks once for all processes, where any is still needed."""
+    if all(shard.treatment.decontaminate is None or shard.done.is_file() for shard in shards):
+        return shards
+    benchmark_index(shards[0].treatment.benchmarks).save(file)
+    return [replace(shard, treatment=replace(shard.treatment, index_file=file)) for shard in shards]

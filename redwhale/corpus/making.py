@@ -13,6 +13,7 @@ from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.perplexity import shares_of
 from redwhale.core.recipe.recipe import Recipe
+from redwhale.core.step import scratch_of
 from redwhale.core.tasks import Workers
 from redwhale.corpus.chunk import benchmark_index
 from redwhale.corpus.decide import (
@@ -50,7 +51,7 @@ def make_corpus(
     settings = index_settings(section.deduplicate)
     against = open_indices(index_folders(recipe, section), settings=settings, own=folder / INDEX_FOLDER)
     count = min(recipe.machine.worker_count, 1 + size_of(files) // _BYTES_PER_WORKER) if records is None else 1
-    with Workers(count) as workers, Gathered(folder, section) as gathered:
+    with Workers(count) as workers, Gathered(scratch_of(folder), section) as gathered:
         store = gathered.store
         gather(recipe, section, files, gathered, workers=workers, console=console, records=records)
         duplicates = remove_duplicates(section, gathered, against=against)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,19 @@ from redwhale.corpus.texts import Texts
 class Repeated:
     """What is repeated in one source.
 
-    ``edges``: (h,) uint64, hashes of its headers and footers; ``lines``: what units across the corpus are, None where
-    they stay, their files in ``scratch``; a document left with fewer than ``min_chars`` goes.
+    ``edges_file``: hashes of its headers and footers, uint64, rising; ``lines``: what units across the corpus are,
+    None where they stay, their files in ``scratch``; a document left with fewer than ``min_chars`` goes.
     """
 
     scratch: Path
-    edges: np.ndarray
+    edges_file: Path
     lines: LineDuplicates | None
     min_chars: int
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Return the hashes of headers and footers, (h,) uint64."""
+        return np.fromfile(self.edges_file, np.uint64)
 
     def removed_from(
         self, batch: pa.RecordBatch, places: np.ndarray, first: int, *, fates: np.ndarray, removed: np.ndarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
-from redwhale.core.publish import atomic_file
+from redwhale.core.publish import atomic_file, write_bytes
 from redwhale.corpus.fates import CLUSTER_SIZES, FATES, HELD_OUT, REASONS, SCORES, TRAIN, Details
 from redwhale.corpus.repeated import Repeated
 from redwhale.corpus.store import StoredChunk
@@ -65,6 +67,20 @@ class ShardTask:
     details: Details
     repeated: Repeated
 
+    @property
+    def done(self) -> Path:
+        """Return the file of what the shard came to."""
+        return self.details.scratch / "written" / f"{self.source}-{self.number:05d}.json"
+
+    @property
+    def held_out(self) -> Path:
+        """Return the Arrow file of its held-out documents, which are gathered into files of their own."""
+        return self.done.with_suffix(".arrow")
+
+    def result(self) -> Written:
+        """Return what it came to, once it is written."""
+        return _WRITTEN.validate_json(self.done.read_bytes())
+
 
 @dataclass
 class Written:
@@ -82,14 +98,16 @@ class Written:
     removed: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     bytes_in: int = 0
-    held_out_rows: list[pa.RecordBatch] = field(default_factory=list)
 
     def add(self, other: Written) -> None:
-        """Add another shard of the same source, all but its rows."""
+        """Add another shard of the same source."""
         self.paths += other.paths
         self.bytes_in += other.bytes_in
         for name in ("train", "held_out", "rejected", "rejected_bytes", "removed", "lengths"):
             getattr(self, name).update(getattr(other, name))
+
+
+_WRITTEN = TypeAdapter(Written)
 
 
 def cut_shards(sizes: np.ndarray, *, limit: int) -> list[tuple[int, int]]:
@@ -110,10 +128,11 @@ def cut_shards(sizes: np.ndarray, *, limit: int) -> list[tuple[int, int]]:
     return cuts if cuts and first == len(sizes) else [*cuts, (first, len(sizes))]
 
 
-def write_shard(task: ShardTask) -> Written:
-    """Write one shard of training documents and one of rejects; held-out rows are returned, they are few."""
+def write_shard(task: ShardTask) -> None:
+    """Write one shard of training documents and one of rejects, held-out documents aside, and what it came to."""
     written = Written()
     with ExitStack() as stack:
+        aside = stack.enter_context(pa.ipc.new_file(stack.enter_context(atomic_file(task.held_out)), DOCUMENT_SCHEMA))
         train = _ParquetFile(task, "train", DOCUMENT_SCHEMA, stack)
         rejects = _ParquetFile(task, "rejects", REJECT_SCHEMA, stack)
         for chunk in task.chunks:
@@ -122,10 +141,17 @@ def write_shard(task: ShardTask) -> Written:
             train.write(_documents(task, batch, fates == TRAIN, written.train, written))
             held_out = _documents(task, batch, fates == HELD_OUT, written.held_out, written)
             if held_out.num_rows:
-                written.held_out_rows.append(held_out)
+                aside.write_batch(held_out)
             rejects.write(_rejects(task, batch, fates, details, written))
     written.paths = [*train.paths, *rejects.paths]
-    return written
+    write_bytes(task.done, _WRITTEN.dump_json(written))
+
+
+def held_out_rows(tasks: Iterable[ShardTask]) -> Iterator[pa.RecordBatch]:
+    """Yield the held-out documents of written shards, in order."""
+    for task in tasks:
+        with pa.ipc.open_file(task.held_out) as file:
+            yield from (file.get_batch(number) for number in range(file.num_record_batches))
 
 
 def write_held_out(folder: Path, source: str, rows: Iterable[pa.RecordBatch], *, limit: int) -> list[Path]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from redwhale.core.publish import TEMPORARY_PREFIX, make_folder
+from redwhale.core.publish import make_folder
 from redwhale.corpus.texts import Texts
 
 # One row a record, in the order of reading; ``reason`` is null where it stays. ``bytes_in`` is what was read of
@@ -79,20 +78,18 @@ def serialized(batch: pa.RecordBatch) -> bytes:
 
 
 class Store:
-    """Scratch files inside the artifact's folder, gone at the end; their name makes them a leftover to clean.
+    """Where the chunks of all parts lie, and numbers of each document in files of the scratch folder.
 
-    Chunks come in canonical order. Documents that stay are numbered from 0 across all sources; ``column`` gives
+    Parts come in canonical order. Documents that stay are numbered from 0 across all sources; ``column`` gives
     back what was added about each of them, as a view of a file: nothing per document is held in memory.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[str]) -> None:
-        self.folder = folder / f"{TEMPORARY_PREFIX}scratch"
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def __init__(self, folder: Path, sources: int) -> None:
+        self.folder = folder
         make_folder(self.folder)
-        self.chunks: list[list[StoredChunk]] = [[] for _ in sources]
+        self.chunks: list[list[StoredChunk]] = [[] for _ in range(sources)]
         self.documents = 0
         self._stack = ExitStack()
-        self._chunk_files = [self._open(f"{name}.chunks") for name in sources]
         self._files: dict[str, BinaryIO] = {}
         self._shapes: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
         self._id_bytes = 0
@@ -104,27 +101,27 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self, name: str) -> BinaryIO:
         return self._stack.enter_context((self.folder / name).open("wb"))
 
     def add(
-        self, source: int, rows: bytes, *, row_count: int, ids: Sequence[str], columns: Mapping[str, np.ndarray]
-    ) -> None:
-        """Append one chunk: its rows as ``serialized`` gives them; ids and columns, (n, …), of those that stay."""
-        file = self._chunk_files[source]
-        path = Path(file.name)
-        self.chunks[source].append(StoredChunk(path, file.tell(), len(rows), row_count, self.documents, len(ids)))
-        file.write(rows)
-        encoded = [identifier.encode() for identifier in ids]
-        ends = self._id_bytes + np.cumsum([len(part) for part in encoded], dtype=np.uint64)
-        self._id_bytes += sum(map(len, encoded))
-        self._append("ids", np.frombuffer(b"".join(encoded), dtype=np.uint8))
-        self._append("id_ends", ends.astype(np.uint64))
+        self, source: int, rows: Path, chunks: Iterable[tuple[int, int, int, int]], *,
+        ids: tuple[np.ndarray, np.ndarray], columns: Mapping[str, np.ndarray],
+    ) -> None:  # fmt: skip
+        """Append a part: ``rows`` holds its ``chunks``, each by offset, size, rows and those of them that stay.
+
+        ``ids``: end to end, uint8, and where each ends, (n,) int64; ``columns``: (n, …).
+        """
+        for offset, size, row_count, documents in chunks:
+            self.chunks[source].append(StoredChunk(rows, offset, size, row_count, self.documents, documents))
+            self.documents += documents
+        words, ends = ids
+        self._append("ids", words)
+        self._append("id_ends", ends.astype(np.uint64) + np.uint64(self._id_bytes))
+        self._id_bytes += len(words)
         for name, values in columns.items():
             self._append(name, values)
-        self.documents += len(ids)
 
     def _append(self, name: str, values: np.ndarray) -> None:
         shape = (values.dtype, values.shape[1:])
@@ -136,7 +133,7 @@ class Store:
 
     def flush(self) -> None:
         """Bring what was added so far to the files, so that it can be read."""
-        for file in [*self._chunk_files, *self._files.values()]:
+        for file in self._files.values():
             file.flush()
 
     def path(self, name: str) -> Path:

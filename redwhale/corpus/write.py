@@ -12,7 +12,7 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import FATES, TRAIN, Details, starts_of
 from redwhale.corpus.repeated import Repeated
-from redwhale.corpus.shards import ShardTask, Written, cut_shards, write_held_out, write_shard
+from redwhale.corpus.shards import ShardTask, Written, cut_shards, held_out_rows, write_held_out, write_shard
 from redwhale.corpus.store import Store
 
 
@@ -46,14 +46,13 @@ def write_corpus(
     ]  # fmt: skip
     of_source = {name: Written() for name in names}
     with console.progress("preprocess: write", total=len(tasks), unit="shards") as progress:
-        for task, written in zip(tasks, workers.map(write_shard, tasks), strict=True):
+        for task in workers.map_shards(write_shard, tasks):
             whole = of_source[task.source]
-            whole.add(written)
-            whole.held_out_rows += written.held_out_rows
+            whole.add(task.result())
             progress.advance(1)
             if task.tail:
-                whole.paths += write_held_out(folder, task.source, whole.held_out_rows, limit=section.shard_bytes)
-                whole.held_out_rows = []
+                aside = held_out_rows(each for each in tasks if each.source == task.source)
+                whole.paths += write_held_out(folder, task.source, aside, limit=section.shard_bytes)
     return [of_source[name] for name in names]
 
 

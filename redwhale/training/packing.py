@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from redwhale.core.console import Console
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.publish import atomic_file, write_json
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.step import Built, Plan, produce
+from redwhale.core.step import Built, Plan, produce, scratch_of
 from redwhale.core.tasks import Workers
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.reader import tokenizer_input
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from redwhale.corpus.reader import CorpusSource
 
 ALGORITHM = 1
-PARTS_FOLDER = "parts"
 _BATCH_CHARACTERS = 1 << 18
 _BATCH_DOCUMENTS = 256
 
@@ -64,13 +62,12 @@ def build(recipe: Recipe, folder: Path, console: Console) -> Built:
     tokenizer, framing = read_framing(recipe.tokenizer_folder)
     sources = read_sources(recipe.corpus_folder)
     parts = encode_sources(
-        sources, tokenizer, framing, folder=folder / PARTS_FOLDER, workers=recipe.machine.worker_count, console=console
+        sources, tokenizer, framing, folder=scratch_of(folder), workers=recipe.machine.worker_count, console=console
     )
     entries = [
         write_source(folder, source, parts[source.name], framing=framing, seed=recipe.seed) for source in sources
     ]
     write_json(folder / INDEX_NAME, framing.describe() | {"sources": entries})
-    shutil.rmtree(folder / PARTS_FOLDER, ignore_errors=True)
     streams = [folder / f"{source.name}.{kind}" for source in sources for kind in ("tokens", "documents")]
     return Built(
         outputs=[*streams, folder / INDEX_NAME],
@@ -159,7 +156,7 @@ class Part:
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """One corpus file to encode into ``part``; ``part.lengths_path`` is written last and tells that it is whole."""
+    """One corpus file to encode into ``part``."""
 
     file: Path
     part: Path
@@ -167,8 +164,8 @@ class EncodingTask:
     tokenizer: Tokenizer
 
     @property
-    def lengths_path(self) -> Path:
-        """Return the path of the documents' lengths."""
+    def done(self) -> Path:
+        """Return the file of the documents' lengths, which is written last."""
         return self.part.with_suffix(".npz")
 
 
@@ -184,16 +181,16 @@ def encode_sources(
         ]
         for source in sources
     }
-    missing = [task for each in tasks.values() for task in each if not task.lengths_path.is_file()]
+    missing = [task for each in tasks.values() for task in each if not task.done.is_file()]
     size_bytes = sum(task.file.stat().st_size for task in missing)
     with Workers(min(workers, len(missing))) as pool, console.progress("pack", size_bytes, "B") as progress:
-        for task, _ in zip(missing, pool.map(encode_file, missing), strict=True):
+        for task in pool.map_shards(encode_file, missing):
             progress.advance(task.file.stat().st_size, task.file.name)
     return {name: [_read_part(task) for task in each] for name, each in tasks.items()}
 
 
 def _read_part(task: EncodingTask) -> Part:
-    with np.load(task.lengths_path, allow_pickle=False) as stored:
+    with np.load(task.done, allow_pickle=False) as stored:
         return Part(task.part, stored["lengths"], int(stored["text_bytes"]))
 
 
@@ -215,7 +212,7 @@ def encode_file(task: EncodingTask) -> None:
                 document = frame(ids, task.framing)
                 counts.append(len(document))
                 out.write(document.tobytes())
-    with atomic_file(task.lengths_path) as temporary, temporary.open("wb") as out:
+    with atomic_file(task.done) as temporary, temporary.open("wb") as out:
         np.savez(out, lengths=np.array(counts, dtype=np.int64), text_bytes=np.int64(text_bytes))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,77 +15,116 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.tasks import Workers
 
 
-def slow_square(number: int) -> int:
-    time.sleep(0.02 * (number % 3))
-    return number * number
+@dataclass(frozen=True)
+class Number:
+    """A shard whose result is a file in a folder."""
+
+    value: int
+    folder: Path
+
+    @property
+    def done(self) -> Path:
+        return self.folder / str(self.value)
 
 
-def fail(number: int) -> int:
-    raise RedwhaleError(f"shard {number} is bad", where="here", exit_code=2)
+def numbers(folder: Path, count: int) -> list[Number]:
+    return [Number(value, folder) for value in range(count)]
 
 
-def die(number: int) -> int:
+def slow_square(number: Number) -> None:
+    time.sleep(0.02 * (number.value % 3))
+    number.done.write_text(str(number.value * number.value))
+
+
+def fail(number: Number) -> None:
+    raise RedwhaleError(f"shard {number.value} is bad", where="here", exit_code=2)
+
+
+def die(number: Number) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    return number
+
+
+def note_process(number: Number) -> None:
+    time.sleep(0.05)
+    number.done.write_text(str(os.getpid()))
+
+
+def must_not_run(number: Number) -> None:
+    raise AssertionError(number)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_results_keep_the_order_of_the_shards(workers: int) -> None:
+def test_shards_come_back_in_their_order_and_done(tmp_path: Path, workers: int) -> None:
     with Workers(workers) as pool:
-        assert list(pool.map(slow_square, range(20))) == [n * n for n in range(20)]
+        results = [int(number.done.read_text()) for number in pool.map_shards(slow_square, numbers(tmp_path, 20))]
+    assert results == [n * n for n in range(20)]
 
 
-def test_shards_are_taken_as_they_are_needed() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_done_is_not_done_again(tmp_path: Path, workers: int) -> None:
+    shards = numbers(tmp_path, 6)
+    for number in shards:
+        number.done.write_text("before")
+    shards[4].done.unlink()
+    with Workers(workers) as pool:
+        assert list(pool.map_shards(slow_square, shards)) == shards
+        assert list(pool.map_shards(must_not_run, shards)) == shards
+    assert [number.done.read_text() for number in shards] == ["before"] * 4 + ["16", "before"]
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 5)])
+def test_shards_are_taken_as_they_are_needed(tmp_path: Path, workers: int, at_once: int) -> None:
     taken = []
 
-    def shards() -> Iterator[int]:
-        for number in range(100):
+    def shards() -> Iterator[Number]:
+        for number in numbers(tmp_path, 100):
             taken.append(number)
             yield number
 
-    with Workers(2) as workers:
-        results = workers.map(slow_square, shards())
-        assert next(results) == 0 and len(taken) <= 5
+    with Workers(workers) as pool:
+        results = pool.map_shards(slow_square, shards())
+        assert next(results).value == 0 and len(taken) <= at_once
         results.close()
-        assert len(taken) <= 5
+        assert len(taken) <= at_once
 
 
-def process_of(_: int) -> int:
-    time.sleep(0.05)
-    return os.getpid()
-
-
-def test_processes_stay_for_all_passes() -> None:
+def test_processes_stay_for_all_passes(tmp_path: Path) -> None:
+    found = []
     with Workers(2) as workers:
-        first, second = (set(workers.map(process_of, range(8))) for _ in range(2))
-    assert first == second and len(first) == 2 and os.getpid() not in first
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            shards = workers.map_shards(note_process, numbers(tmp_path / name, 8))
+            found.append({int(number.done.read_text()) for number in shards})
+    assert found[0] == found[1] and len(found[0]) == 2 and os.getpid() not in found[0]
 
 
-def test_errors_come_through_whole() -> None:
+def test_errors_come_through_whole(tmp_path: Path) -> None:
     with pytest.raises(RedwhaleError, match="here: shard 0 is bad") as caught, Workers(2) as workers:
-        list(workers.map(fail, range(3)))
+        list(workers.map_shards(fail, numbers(tmp_path, 3)))
     assert caught.value.exit_code == 2
 
 
-def test_a_killed_worker_is_an_error_of_resources() -> None:
+def test_a_killed_worker_is_an_error_of_resources(tmp_path: Path) -> None:
     with (
         pytest.raises(RedwhaleError, match=r"worker process was killed.*machine\.workers") as caught,
         Workers(2) as workers,
     ):
-        list(workers.map(die, range(3)))
+        list(workers.map_shards(die, numbers(tmp_path, 3)))
     assert caught.value.exit_code == 4
 
 
 SCRIPT = """
 import os, sys
+from pathlib import Path
+from types import SimpleNamespace
 from redwhale.core.tasks import Workers
-def work(number):
+def work(shard):
     import time
     print(os.getpid(), flush=True)
     time.sleep(30)
 if __name__ == "__main__":
     with Workers(2) as workers:
-        list(workers.map(work, range(2)))
+        list(workers.map_shards(work, [SimpleNamespace(done=Path("absent")) for _ in range(2)]))
 """
 
 

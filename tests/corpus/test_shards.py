@@ -39,7 +39,7 @@ def test_runs_are_as_long_as_the_limit_allows(sizes: list[int], block: int) -> N
 
 
 def test_details_name_survivors_indices_and_limits(tmp_path: Path) -> None:
-    with Store(tmp_path, ["one", "two"]) as store:
+    with Store(tmp_path, 2) as store:
         fill(store)
         np.array([0, 0, 1, 2, 4], dtype=np.uint32).tofile(store.path(SURVIVORS))
         np.array([1, 1, 1, 0.5, 9], dtype=np.float32).tofile(store.path(SCORES))

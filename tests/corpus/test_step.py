@@ -57,7 +57,7 @@ def test_a_source_without_files_is_named(tmp_path: Path, path: str, words: str) 
 def test_outputs_counts_and_reader(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, two_sources(tmp_path), held_out={"fraction": 0.1})
     manifest = run(recipe)
-    assert not (recipe.corpus_folder / ".tmp-scratch").exists()
+    assert not (recipe.corpus_folder / "scratch").exists()
     statistics = json.loads((recipe.corpus_folder / "statistics.json").read_text())
     assert [source["name"] for source in statistics["sources"]] == ["one", "two"]
     one = statistics["sources"][0]
@@ -207,17 +207,21 @@ if __name__ == "__main__":
 """
 
 
-def in_process(folder: Path, *, workers: int = 1, fault: str = "") -> subprocess.CompletedProcess[str]:
+def in_process(
+    folder: Path, *, workers: int = 1, fault: str = "", script: str = SCRIPT
+) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "REDWHALE_FAULT": fault, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
+    file = folder / "script.py"
+    file.write_text(script)
     return subprocess.run(
-        [sys.executable, str(script), str(folder), str(workers)], capture_output=True, text=True, env=environment
+        [sys.executable, str(file), str(folder), str(workers)], capture_output=True, text=True, env=environment
     )
 
 
+@pytest.mark.slow
 @pytest.mark.fault
+@pytest.mark.promise("F1")
 @pytest.mark.parametrize("point", ["publish.before_rename", "publish.after_rename"])
 def test_a_killed_run_gives_the_same_bytes_when_run_again(tmp_path: Path, point: str) -> None:
     folders = [tmp_path / name for name in ("straight", "killed")]
@@ -238,6 +242,39 @@ def test_a_killed_run_gives_the_same_bytes_when_run_again(tmp_path: Path, point:
     assert names[0] == names[1]
 
 
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.promise("F1")
+def test_what_a_killed_run_has_done_is_not_done_again(tmp_path: Path) -> None:
+    """Three publishes a part, after the one that marks the folder: the eighth is in the third part."""
+    (tmp_path / "data").mkdir()
+    for number in range(5):
+        write_jsonl(tmp_path / "data" / f"{number}.jsonl", [{"text": korean(100 * number + i)} for i in range(100)])
+    sources = [{"name": f"s{number}", "path": f"data/{number}.jsonl"} for number in range(5)]
+    expected = run(make_recipe(tmp_path, sources, held_out={"fraction": 0.1})).digest
+    (tmp_path / "run").rename(tmp_path / "straight")
+    script = SCRIPT.partition("    recipe = ")[0] + (
+        f"    print(run(make_recipe(folder, {sources}, held_out={{'fraction': 0.1}})).digest)\n"
+    )
+    folder = tmp_path / "run" / "corpus"
+    made: list[dict[Path, int]] = []
+    for fault in ("publish.after_rename:kill@8", "preprocess.before_manifest:kill", "preprocess.before_manifest:kill"):
+        assert in_process(tmp_path, fault=fault, script=script).returncode == -signal.SIGKILL
+        done = [*folder.glob("scratch/*/*.*"), *folder.glob("train/*"), *folder.glob("held_out/*")]
+        made.append({path: path.stat().st_mtime_ns for path in done if not path.name.startswith(".tmp-")})
+    first, second, third = made
+    assert len([path for path in first if path.suffix == ".json"]) == 2
+    assert all(second[path] == time for path, time in first.items() if path.with_suffix(".json") in first)
+    assert {path.parent.name for path in second} >= {"parts", "written", "train", "held_out"}
+    gathered_anew = {path for path in second if path.parent.name == "held_out"}
+    assert {path for path in second if third[path] != second[path]} == gathered_anew
+    done = in_process(tmp_path, fault="preprocess.after_manifest:kill", script=script)
+    assert done.returncode == -signal.SIGKILL and (folder / "scratch").exists()
+    done = in_process(tmp_path, script=script)
+    assert done.stdout.strip() == expected and not (folder / "scratch").exists(), done.stderr
+
+
+@pytest.mark.promise("F14")
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     digests = []
     for workers in (1, 3):

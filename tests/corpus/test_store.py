@@ -1,4 +1,4 @@
-"""What the first pass leaves on disk is read back as it was added."""
+"""What parts hold, and what is kept of each document, is read back as it was added."""
 
 from pathlib import Path
 
@@ -25,17 +25,22 @@ def fill(store: Store) -> None:
         (1, ["마", "바", "사"], [None, None, None]),
     ]
     number = 0
-    for source, texts, reasons in chunks:
+    for place, (source, texts, reasons) in enumerate(chunks):
         stays = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
         columns = {"split": np.arange(number, number + len(stays), dtype=np.uint64)}
-        ids = [f"id-{text}" for text in stays]
-        store.add(source, serialized(chunk_rows(texts, reasons)), row_count=len(texts), ids=ids, columns=columns)
+        ids = [f"id-{text}".encode() for text in stays]
+        rows = serialized(chunk_rows(texts, reasons))
+        path = store.path(f"{place}.chunks")
+        path.write_bytes(b"before" + rows)
+        words = np.frombuffer(b"".join(ids), dtype=np.uint8)
+        ends = np.cumsum([len(word) for word in ids], dtype=np.int64)
+        store.add(source, path, [(6, len(rows), len(texts), len(stays))], ids=(words, ends), columns=columns)
         number += len(stays)
     store.flush()
 
 
 def test_chunks_and_columns_come_back(tmp_path: Path) -> None:
-    with Store(tmp_path, ["one", "two"]) as store:
+    with Store(tmp_path, 2) as store:
         fill(store)
         assert store.documents == 5 and [store.documents_of(index) for index in (0, 1)] == [2, 3]
         assert [store.span(index) for index in (0, 1)] == [(0, 2), (2, 5)]
@@ -46,11 +51,10 @@ def test_chunks_and_columns_come_back(tmp_path: Path) -> None:
         }  # fmt: skip
         assert chunk.texts(np.array([False, True])).strings() == ["다"]
         assert store.chunks[0][1].documents == 0 and store.chunks[0][1].rows == 1
-    assert not any(tmp_path.iterdir())
 
 
 def test_texts_and_ids_are_found_by_number(tmp_path: Path) -> None:
-    with Store(tmp_path, ["one", "two"]) as store:
+    with Store(tmp_path, 2) as store:
         fill(store)
         found = dict(store.texts(np.array([1, 2, 4])))
         assert found == {1: "다".encode(), 2: "마".encode(), 4: "사".encode()}
@@ -59,6 +63,6 @@ def test_texts_and_ids_are_found_by_number(tmp_path: Path) -> None:
 
 
 def test_a_source_without_documents_has_an_empty_span(tmp_path: Path) -> None:
-    with Store(tmp_path, ["none"]) as store:
+    with Store(tmp_path, 1) as store:
         store.flush()
         assert store.span(0) == (0, 0) and store.documents_of(0) == 0

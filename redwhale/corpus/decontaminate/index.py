@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import safetensors.numpy
 
+from redwhale.corpus.arrays import write_arrays
 from redwhale.corpus.decontaminate.benchmarks import Item
 from redwhale.corpus.decontaminate.fold import EOJEOL, JOINED, SENTENCE, folding
 from redwhale.corpus.decontaminate.kernels import (
@@ -92,13 +94,21 @@ class Index:
 
     @staticmethod
     def load(file: Path) -> Index:
-        """Read what ``save`` wrote; for scratch files of a running step only, as it would run what it finds."""
-        index: Index = pickle.loads(file.read_bytes())
-        return index
+        """Read what ``save`` wrote."""
+        arrays = safetensors.numpy.load_file(file)
+        words = json.loads(arrays.pop("words").tobytes())
+        tables = {name: arrays.pop(f"tables.{name}") for name in Tables._fields if name != "shift"}
+        names = tuple((benchmark, split) for benchmark, split in words["names"])
+        return Index(
+            tables=Tables(shift=words["shift"], **tables), names=names, fields=tuple(words["fields"]), **arrays
+        )
 
     def save(self, file: Path) -> None:
-        """Write the index for other processes of this run."""
-        file.write_bytes(pickle.dumps(self))
+        """Publish the index for other processes of this run."""
+        words = json.dumps({"names": self.names, "fields": self.fields, "shift": self.tables.shift})
+        own = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        tables = {f"tables.{name}": value for name, value in self.tables._asdict().items() if name != "shift"}
+        write_arrays(file, {"words": np.frombuffer(words.encode(), dtype=np.uint8), **own, **tables})
 
     def hits(self, texts: Texts) -> np.ndarray:
         """Return every run that texts share with the benchmarks: (hits, 6) int64, see `kernels.find`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import groupby
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from redwhale.core.console import Console
+from redwhale.core.publish import atomic_file
 from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
 from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import PERPLEXITY_HIGH, PERPLEXITY_LOW, SCORES, TRAIN
@@ -22,7 +23,7 @@ from redwhale.corpus.sampling import BLOCK_DOCUMENTS, first_excess
 from redwhale.corpus.store import Store, StoredChunk, read_ids
 from redwhale.corpus.texts import Texts
 
-_MODEL_FOLDER = "perplexity-model"
+_MODEL_FOLDER, _SCORES_FOLDER, _FATES = "perplexity-model", "scores", "fates-before-scores.u8"
 _FED = 3  # documents of this many times the sample are read to choose its parts from
 
 
@@ -35,11 +36,17 @@ class Filtered:
 
 
 @dataclass(frozen=True)
-class _ScoreTask:
-    """A chunk to be scored, with which of its documents still stay: (documents,) bool."""
+class ScoreShard:
+    """The chunks of a part, whose documents' scores go to ``done``, float32, nan for those that do not stay.
 
-    chunk: StoredChunk
-    stays: np.ndarray
+    ``model``: a trained model's folder, or a KenLM file with its ``pieces``; ``fates``: of all documents, uint8.
+    """
+
+    chunks: tuple[StoredChunk, ...]
+    fates: Path
+    model: Path
+    pieces: Path | None
+    done: Path
 
 
 def filter_by_perplexity(
@@ -72,13 +79,18 @@ def filter_by_perplexity(
     limits = [(float("-inf"), float("inf"))] * len(names)
     if not judged:
         return Filtered(limits, told)
-    folder = files[0] if files else store.folder / _MODEL_FOLDER
+    folder, pieces = files or (store.folder / _MODEL_FOLDER, None)
     if files is None:
-        folder.mkdir()
         sources = [(index, names[index]) for index in judged]
         told["model"] = _train(settings, sources, store, fates, reference=reference, folder=folder, workers=workers)
-    score = partial(_score, folder, files[1] if files else None)
-    _score_all(score, store, fates, list(judged), scores, workers=workers, console=console)
+    fates.tofile(store.path(_FATES))
+    shards = list(_score_shards(store, list(judged), folder, pieces))
+    with console.progress("preprocess: perplexity", total=len(shards), unit="parts") as progress:
+        for shard in workers.map_shards(score_part, shards):
+            first = shard.chunks[0].first
+            values = np.fromfile(shard.done, np.float32)
+            scores[first : first + len(values)] = values
+            progress.advance(1)
     for index, share in judged.items():
         first, last = store.span(index)
         bounds = thresholds(scores[first:last], share)
@@ -89,27 +101,11 @@ def filter_by_perplexity(
     return Filtered(limits, told)
 
 
-def _score_all(
-    score: Callable[[_ScoreTask], tuple[StoredChunk, np.ndarray]],
-    store: Store,
-    fates: np.ndarray,
-    sources: Sequence[int],
-    scores: np.ndarray,
-    *,
-    workers: Workers,
-    console: Console,
-) -> None:
-    """Write the scores of all documents of ``sources`` that still stay."""
-    tasks = (
-        _ScoreTask(chunk, fates[chunk.first : chunk.first + chunk.documents] == TRAIN)
-        for index in sources
-        for chunk in store.chunks[index]
-    )
-    total = sum(store.documents_of(index) for index in sources)
-    with console.progress("preprocess: perplexity", total=total, unit="documents") as progress:
-        for chunk, values in workers.map(score, tasks):
-            scores[chunk.first : chunk.first + chunk.documents] = values
-            progress.advance(chunk.documents)
+def _score_shards(store: Store, sources: Sequence[int], model: Path, pieces: Path | None) -> Iterator[ScoreShard]:
+    for index in sources:
+        for rows, chunks in groupby(store.chunks[index], key=lambda chunk: chunk.path):
+            done = store.folder / _SCORES_FOLDER / f"{rows.stem}.f32"
+            yield ScoreShard(tuple(chunks), store.path(_FATES), model, pieces, done)
 
 
 def _mark(scores: np.ndarray, bounds: Bounds, fates: np.ndarray) -> None:
@@ -188,11 +184,18 @@ def _stored(hashes: np.ndarray, sizes: np.ndarray, stays: np.ndarray) -> Iterato
         yield hashes[part][stays[part]], sizes[part][stays[part]]
 
 
-def _score(folder: Path, pieces: Path | None, task: _ScoreTask) -> tuple[StoredChunk, np.ndarray]:
-    values = np.full(task.chunk.documents, np.nan, dtype=np.float32)
-    if task.stays.any():
-        values[task.stays] = _model(folder, pieces).score(task.chunk.texts(task.stays))
-    return task.chunk, values
+def score_part(shard: ScoreShard) -> None:
+    """Score the documents of a part that still stay."""
+    model = _model(shard.model, shard.pieces)
+    first, last = shard.chunks[0].first, shard.chunks[-1].first + shard.chunks[-1].documents
+    stays = np.fromfile(shard.fates, np.uint8, last - first, offset=first) == TRAIN
+    values = np.full(last - first, np.nan, dtype=np.float32)
+    for chunk in shard.chunks:
+        part = slice(chunk.first - first, chunk.first - first + chunk.documents)
+        if stays[part].any():
+            values[part][stays[part]] = model.score(chunk.texts(stays[part]))
+    with atomic_file(shard.done) as temporary:
+        values.tofile(temporary)
 
 
 @cache

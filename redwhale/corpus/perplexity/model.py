@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from redwhale.core.memory import give_back_memory
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.perplexity import Perplexity
 from redwhale.core.tasks import Workers
+from redwhale.corpus.arrays import map_arrays, write_arrays
 from redwhale.corpus.perplexity.counts import count_grams
 from redwhale.corpus.perplexity.kneser_ney import estimate
 from redwhale.corpus.perplexity.pieces import Pieces, learn_pieces, prose_bytes, too_little_text
 from redwhale.corpus.perplexity.sample import Part, choose_parts, folds_of, source_quotas
-from redwhale.corpus.perplexity.storage import map_arrays, write_arrays
 from redwhale.corpus.perplexity.tables import Tables
 from redwhale.corpus.texts import Texts
 
@@ -83,32 +83,38 @@ def train(
     the texts trained on, else 1. The same texts give the same bytes in whatever chunks and order they come.
     Raises where there is too little text.
     """
+    if (folder / ABOUT_NAME).is_file():  # by a run that was killed later
+        told: dict[str, Any] = json.loads((folder / ABOUT_NAME).read_bytes())
+        return told
     give_back_memory()  # of what came before
     chosen = choose_parts(texts, source_quotas(sizes, settings.sample))
     taken = {name: sum(len(part.data) for part in parts) for name, parts in chosen.items()}
     parts = sorted((part for parts in chosen.values() for part in parts), key=lambda part: (part.document, part.start))
     del chosen
     proto, distinct = _learn_pieces(parts)
-    of_folds = [[part for part in parts if part.document % folds == fold] for fold in range(folds)]
+    shards = [FoldShard(folder / f"fold-{fold}", settings.order) for fold in range(folds)]
+    for fold, shard in enumerate(shards):
+        shard.write_sample(proto, [part for part in parts if part.document % folds == fold])
     del parts
-    parts_of_folds = (of_folds.pop(0) for _ in range(folds))  # each is let go as soon as it is learnt from
-    trained = list(workers.map(partial(_train_fold, proto, settings.order), parts_of_folds))
-    if not all(fold.pieces for fold in trained):
+    trained = [shard.result() for shard in workers.map_shards(train_fold, shards)]
+    if not all(told["pieces"] for told, _ in trained):
         raise too_little_text(distinct)
     arrays = {"pieces": np.frombuffer(proto, dtype=np.uint8)}
-    for number, fold in enumerate(trained):
-        arrays |= {f"{name}.{number}": array for name, array in fold.arrays.items()}
+    for number, (_, tables) in enumerate(trained):
+        arrays |= {f"{name}.{number}": array for name, array in tables.items()}
     about = {
         "schema": 1,
         "order": settings.order,
         "vocabulary": len(Pieces.of(proto)),
         "distinct_words": distinct,
         "sample_bytes": taken,
-        "folds": [{"documents": fold.documents, "pieces": fold.pieces} for fold in trained],
+        "folds": [told for told, _ in trained],
     }
     write_arrays(folder / MODEL_NAME, arrays)
     about["sha256"] = hash_file(folder / MODEL_NAME)
     write_json(folder / ABOUT_NAME, about)
+    for shard in shards:
+        shard.remove()
     return about
 
 
@@ -121,24 +127,57 @@ def _learn_pieces(parts: Sequence[Part]) -> tuple[bytes, int]:
 
 
 @dataclass(frozen=True)
-class _Fold:
-    """The n-grams of a part of the sample, as ``Tables`` keeps them, and how much text it was."""
+class FoldShard:
+    """A part of the sample to learn from, which lies at ``path`` with the pieces that cut it, and where it goes."""
 
-    documents: int
-    pieces: int
-    arrays: dict[str, np.ndarray]
+    path: Path
+    order: int
+
+    @property
+    def sample(self) -> Path:
+        """Return the file of the texts."""
+        return self.path.with_suffix(".sample")
+
+    @property
+    def done(self) -> Path:
+        """Return the file of how much text it was, which is written last."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def tables(self) -> Path:
+        """Return the file of the n-grams, as ``Tables`` keeps them."""
+        return self.path.with_suffix(".safetensors")
+
+    def write_sample(self, proto: bytes, parts: Sequence[Part]) -> None:
+        """Write what is learnt from, unless that is done."""
+        if not self.done.is_file():
+            texts = Texts.of_bytes([part.data for part in parts])
+            last = [i for i, part in enumerate(parts) if i + 1 == len(parts) or parts[i + 1].document != part.document]
+            write_arrays(self.sample, {
+                "proto": np.frombuffer(proto, dtype=np.uint8), "data": texts.data, "offsets": texts.offsets,
+                "last": np.array(last, dtype=np.int64),
+            })  # fmt: skip
+
+    def result(self) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+        """Return how many documents and pieces it was, and the n-grams."""
+        return json.loads(self.done.read_bytes()), map_arrays(self.tables)
+
+    def remove(self) -> None:
+        """Remove its files."""
+        for path in (self.done, self.sample, self.tables):
+            path.unlink(missing_ok=True)
 
 
-def _train_fold(proto: bytes, order: int, parts: list[Part]) -> _Fold:
-    """Learn from the parts of a fold; ``parts`` is emptied, since this is where the whole step needs most memory."""
-    pieces = Pieces.of(proto)
-    stream, offsets = pieces.cut(Texts.of_bytes([part.data for part in parts]))
-    last = [i for i, part in enumerate(parts) if i + 1 == len(parts) or parts[i + 1].document != part.document]
-    if not len(stream):
-        return _Fold(len(last), 0, {})
-    stream = stream.copy()  # without the room that was left for longer texts
-    parts.clear()
-    give_back_memory()
-    grams = count_grams(stream, offsets[1:][last], order=order)
-    tables = Tables.of(estimate(grams, vocabulary=len(pieces), min_documents=MIN_DOCUMENTS))
-    return _Fold(len(last), len(stream), tables.arrays())
+def train_fold(shard: FoldShard) -> None:
+    """Learn from the texts of a fold; this is where the whole step needs most memory."""
+    sample = map_arrays(shard.sample)
+    pieces, last = Pieces.of(sample["proto"].tobytes()), sample["last"]
+    stream, offsets = pieces.cut(Texts(np.array(sample["data"]), np.array(sample["offsets"])))
+    arrays: dict[str, np.ndarray] = {}
+    if len(stream):
+        stream = stream.copy()  # without the room that was left for longer texts
+        give_back_memory()
+        grams = count_grams(stream, offsets[1:][last], order=shard.order)
+        arrays = Tables.of(estimate(grams, vocabulary=len(pieces), min_documents=MIN_DOCUMENTS)).arrays()
+    write_arrays(shard.tables, arrays)
+    write_json(shard.done, {"documents": len(last), "pieces": len(stream)})

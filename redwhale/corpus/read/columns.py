@@ -16,7 +16,7 @@ from redwhale.corpus.read.collect import Collector, Origin
 from redwhale.corpus.read.pieces import Content, Piece, too_large
 from redwhale.corpus.read.records import checked, decode
 from redwhale.corpus.read.sources import SourceFile
-from redwhale.corpus.read.streams import Fault
+from redwhale.corpus.read.streams import Fault, Position
 
 DAMAGED = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError)
 _BATCH_ROWS = 256
@@ -34,14 +34,19 @@ def cut(content: Content, source: Source, *, limit: int) -> Iterator[Piece]:
 
 
 def cut_file(
-    file: SourceFile, format: str, source: Source, *, member: str = "", data: bytes | None = None
-) -> Iterator[Piece]:
+    file: SourceFile, format: str, source: Source, *, member: str = "", data: bytes | None = None,
+    position: Position | None = None,
+) -> Iterator[Piece]:  # fmt: skip
     """Cut a file of columns by row group or batch; a damaged one ends with one Fault."""
     row = 0
+    position = position or Position()
     content = Content(file, format, iter(()), member)
     try:
         with file.open() if data is None else io.BytesIO(data) as raw:
-            for piece in (_parquet if format == "parquet" else _arrow)(content, source, raw, data is None):
+            pieces = _arrow(content, source, raw, position)
+            if format == "parquet":
+                pieces = _parquet(content, source, raw, position, data is None)
+            for piece in pieces:
                 yield piece
                 row = piece.first_row + max(piece.span_rows, 0)
     except DAMAGED as error:
@@ -49,12 +54,14 @@ def cut_file(
         yield content.piece(row, fault=Fault("damaged_file", message[:300]))
 
 
-def _parquet(content: Content, source: Source, raw: Any, can_reopen: bool) -> Iterator[Piece]:
+def _parquet(content: Content, source: Source, raw: Any, position: Position, can_reopen: bool) -> Iterator[Piece]:
     parquet = pq.ParquetFile(raw)
     columns = text_columns(source, content.file, parquet.schema_arrow)
     row = 0
     for group in range(parquet.num_row_groups):
         metadata = parquet.metadata.row_group(group)
+        # Columns lie all over a group; groups count as equally long.
+        position.done = content.file.size * (group + 1) // parquet.num_row_groups if can_reopen else 0
         if can_reopen and metadata.total_byte_size <= _GROUP_BYTES:
             weight = max(metadata.total_byte_size, 1)
             yield content.piece(row, columns=columns, span=group, weight=weight, span_rows=metadata.num_rows)
@@ -64,13 +71,15 @@ def _parquet(content: Content, source: Source, raw: Any, can_reopen: bool) -> It
         row += metadata.num_rows
 
 
-def _arrow(content: Content, source: Source, raw: Any, can_reopen: bool) -> Iterator[Piece]:
+def _arrow(content: Content, source: Source, raw: Any, position: Position) -> Iterator[Piece]:
     with pa.ipc.open_stream(raw) as stream:
         columns = text_columns(source, content.file, stream.schema)
         slices = (
             batch.slice(start, _BATCH_ROWS) for batch in stream for start in range(0, batch.num_rows, _BATCH_ROWS)
         )
-        yield from _batches(content, 0, columns, slices)
+        for piece in _batches(content, 0, columns, slices):
+            position.done = raw.tell()
+            yield piece
 
 
 def _batches(

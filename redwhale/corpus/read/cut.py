@@ -1,4 +1,4 @@
-"""Cut the files of a source into chunks of raw bytes: all that the main process does with them."""
+"""Cut the files of a source into chunks of raw bytes, between records and nowhere else."""
 
 from __future__ import annotations
 
@@ -71,6 +71,24 @@ def cut_chunks(source: Source, index: int, files: Iterable[SourceFile], *, limit
         yield Chunk(index, tuple(held), input_bytes, limit)
 
 
+def cut_stretch(
+    source: Source, index: int, file: SourceFile, *, limit: int, number: int, count: int
+) -> Iterator[Chunk]:
+    """Yield the chunks of ``cut_chunks`` that begin in one of ``count`` equal stretches of the file's stored bytes.
+
+    What lies before is read, as far as that is needed to find where chunks begin, and let go.
+    """
+    read = begin = 0
+    for chunk in cut_chunks(source, index, [file], limit=limit):
+        place = min(begin * count // max(file.size, 1), count - 1)
+        if place > number:
+            return
+        if place == number:
+            yield chunk
+        read += chunk.input_bytes
+        begin = max(begin, read)  # a reader of zip files goes back and forth
+
+
 def _pieces(file: SourceFile, source: Source, position: Position, limit: int) -> Iterator[Piece]:
     if file.format == "hub":
         from redwhale.corpus.read.hub import cut_set
@@ -79,7 +97,7 @@ def _pieces(file: SourceFile, source: Source, position: Position, limit: int) ->
     if file.archive:
         return _archive_pieces(file, source, position, limit)
     if file.format in ("parquet", "datasets"):
-        return columns.cut_file(file, file.format, source)
+        return columns.cut_file(file, file.format, source, position=position)
     if file.format == "xlsx":
         return xlsx.cut_file(file, source)
     return _file_pieces(file, source, position, limit)

@@ -1,4 +1,4 @@
-"""What the main process hands to the workers: raw bytes of files, cut between records and nowhere else."""
+"""Raw bytes of files, cut between records and nowhere else, before they are parsed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Chunk:
-    """The unit of work, some MB of one source: ``input_bytes`` of its files as stored were read for it,
+    """Some MB of one source: ``input_bytes`` of its files as stored were read for it,
     and records longer than ``limit`` bytes are refused."""
 
     source: int

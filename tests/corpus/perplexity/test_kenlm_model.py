@@ -8,10 +8,10 @@ import pytest
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.perplexity import Perplexity
 from redwhale.core.tasks import Workers
+from redwhale.corpus.arrays import map_arrays
 from redwhale.corpus.perplexity import model as module
 from redwhale.corpus.perplexity.kenlm_model import KenlmModel, write_arpa
 from redwhale.corpus.perplexity.model import Model, train
-from redwhale.corpus.perplexity.storage import map_arrays
 from redwhale.corpus.texts import Texts
 from tests.corpus.perplexity.makers import document
 

@@ -98,7 +98,7 @@ def test_a_cut_file_is_said(tmp_path: Path) -> None:
     trained(tmp_path)
     path = tmp_path / MODEL_NAME
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(RedwhaleError, match="the model file is damaged"):
+    with pytest.raises(RedwhaleError, match="the file is damaged"):
         Model.load(tmp_path)
 
 

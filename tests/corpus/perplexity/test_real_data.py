@@ -11,11 +11,11 @@ import sentencepiece
 
 from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
 from redwhale.core.tasks import Workers
+from redwhale.corpus.arrays import map_arrays
 from redwhale.corpus.perplexity.model import MODEL_NAME, Model, train
 from redwhale.corpus.perplexity.percentiles import thresholds
 from redwhale.corpus.perplexity.pieces import BEGIN, END, WORD_CHARS
 from redwhale.corpus.perplexity.sample import choose_parts, source_quotas, text_hash
-from redwhale.corpus.perplexity.storage import map_arrays
 from redwhale.corpus.texts import Texts
 
 DATA = Path(os.environ.get("REDWHALE_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
