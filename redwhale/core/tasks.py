@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
@@ -50,11 +51,16 @@ class Workers:
         if self._pool:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def start(self, function: Callable[[str], object], argument: str) -> None:
-        """Start the processes with a task for each, and do not wait for it: an import, while this process goes on."""
-        if self.count > 1:
+    @property
+    def alone(self) -> bool:
+        """Tell whether the work is done in this process."""
+        return self.count <= 1
+
+    def prepare(self, module: str) -> None:
+        """Start the processes, each importing a module, while this process goes on."""
+        if not self.alone:
             for _ in range(self.count):
-                self._processes().submit(function, argument)
+                self._processes().submit(import_module, module)
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -73,7 +79,7 @@ class Workers:
         try:
             for shard in shards:
                 pending.append((shard, self._begin(function, shard)))
-                if self.count <= 1 or len(pending) >= self.count * _IN_FLIGHT_PER_WORKER:
+                if self.alone or len(pending) >= self.count * _IN_FLIGHT_PER_WORKER:
                     yield _finished(*pending.popleft())
             while pending:
                 yield _finished(*pending.popleft())
@@ -91,7 +97,7 @@ class Workers:
     def _begin(self, function: Callable[[AnyShard], None], shard: AnyShard) -> Future[None] | None:
         if shard.done.is_file():
             return None
-        if self.count > 1:
+        if not self.alone:
             return self._processes().submit(function, shard)
         function(shard)
         return None

@@ -135,7 +135,7 @@ def process(texts: Texts, treatment: Treatment) -> Processed:
     outcome = Outcome(cleaned.texts, [None] * len(texts))
     if treatment.decontaminate:  # before masking, which could hide a part of a benchmark
         file = treatment.index_file
-        index = _stored_index(file) if file else benchmark_index(treatment.benchmarks)
+        index = _stored_index(file, file.stat().st_mtime_ns) if file else benchmark_index(treatment.benchmarks)
         outcome = decontaminate(cleaned.texts, index, treatment.decontaminate)
     extra = Extra(cleaned.mojibake_chars, cleaned.raw_visible_chars, cleaned.boilerplate_chars)
     language, limits = treatment.source.language, treatment.filters
@@ -151,8 +151,8 @@ def benchmark_index(benchmarks: tuple[tuple[Benchmark, Path | None], ...]) -> In
 
 
 @cache
-def _stored_index(file: Path) -> Index:
-    """Return the index that another process built, read once in each process."""
+def _stored_index(file: Path, changed_ns: int) -> Index:
+    """Return the index that another process built, read once in each process as long as its file is the same."""
     return Index.load(file)
 
 

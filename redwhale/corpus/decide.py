@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.recipe.cleaning import RepeatedLines
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.sources import HeldOut, Source
@@ -42,7 +43,9 @@ def origins_of(section: Preprocess, store: Store) -> list[Origin]:
     ]
 
 
-def remove_duplicates(section: Preprocess, gathered: Gathered, *, against: Sequence[Index]) -> Duplicates:
+def remove_duplicates(
+    section: Preprocess, gathered: Gathered, *, against: Sequence[Index], workers: Executor
+) -> Duplicates:
     """Remove duplicates over all sources: no copy of a held-out text stays in training. Writes who survives."""
     store = gathered.store
     duplicates = find_duplicates(
@@ -51,6 +54,7 @@ def remove_duplicates(section: Preprocess, gathered: Gathered, *, against: Seque
         near=section.deduplicate.near,
         against=against,
         texts_of=store.texts,
+        workers=workers,
     )
     duplicates.survivor.tofile(store.path(SURVIVORS))
     return duplicates

@@ -42,14 +42,15 @@ class Details:
     """What the details of rejects are made of: files of ``scratch``, and facts of the source at hand.
 
     ``names`` and ``starts`` (number of the first document) are of all sources; ``indices`` names the indices
-    compared with; ``limits`` are the lowest and highest perplexity kept.
+    compared with; ``limits`` are the lowest and highest perplexity kept, None where
+    there is no bound.
     """
 
     scratch: Path
     names: tuple[str, ...]
     starts: tuple[int, ...]
     indices: tuple[str, ...] = ()
-    limits: tuple[float, float] = (float("-inf"), float("inf"))
+    limits: tuple[float | None, float | None] = (None, None)
 
     def column(self, name: str, first: int, count: int) -> np.ndarray:
         """Return what a file says of documents from ``first``, (count,); perplexities are nan where none were made."""

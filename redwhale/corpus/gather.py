@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.filters import Filters
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.tasks import Workers
 from redwhale.corpus.chunk import Treatment, benchmark_index, keeps_sketches
 from redwhale.corpus.cleaned import CleanedPart, CleanShard, clean_part, read_part
 from redwhale.corpus.dedup.keys import KeyFiles
@@ -106,7 +105,7 @@ def gather(
     files: Sequence[Sequence[SourceFile]],
     gathered: Gathered,
     *,
-    workers: Workers,
+    workers: Executor,
     console: Console,
     records: int | None = None,
 ) -> None:
@@ -117,8 +116,8 @@ def gather(
         return records is None or gathered.tallies[shard.part.source].records < records
 
     shards = _clean_shards(section, files, treatments_of(recipe, section), folder=store.folder, records=records)
-    if workers.count > 1:
-        workers.start(import_module, clean_part.__module__)
+    if not workers.alone:
+        workers.prepare(clean_part.__module__)
         shards = _with_shared_index(shards, store.path("benchmarks.index"))
     check = ColumnCheck(section.sources)
     with console.progress("preprocess", total=size_of(files), unit="B") as progress:

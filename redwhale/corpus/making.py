@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from redwhale.core.cluster.executors import Executor, executor_for
 from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.perplexity import shares_of
@@ -32,7 +34,7 @@ from redwhale.corpus.filters.language import check_language_model
 from redwhale.corpus.gather import Gathered, gather, size_of, treatments_of
 from redwhale.corpus.inputs import index_folders, language_models, reference_files
 from redwhale.corpus.perplexity.apply import Filtered, filter_by_perplexity
-from redwhale.corpus.read.sources import source_files
+from redwhale.corpus.read.sources import SourceFile, source_files
 from redwhale.corpus.statistics import corpus_statistics, source_statistics
 from redwhale.corpus.store import Store
 from redwhale.corpus.write import write_corpus
@@ -50,11 +52,13 @@ def make_corpus(
         check_language_model(str(model))
     settings = index_settings(section.deduplicate)
     against = open_indices(index_folders(recipe, section), settings=settings, own=folder / INDEX_FOLDER)
-    count = min(recipe.machine.worker_count, 1 + size_of(files) // _BYTES_PER_WORKER) if records is None else 1
-    with Workers(count) as workers, Gathered(scratch_of(folder), section) as gathered:
+    with (
+        _executor(recipe, files, scratch_of(folder), console=console, is_trial=records is not None) as workers,
+        Gathered(scratch_of(folder), section) as gathered,
+    ):
         store = gathered.store
         gather(recipe, section, files, gathered, workers=workers, console=console, records=records)
-        duplicates = remove_duplicates(section, gathered, against=against)
+        duplicates = remove_duplicates(section, gathered, against=against, workers=workers)
         facts: dict[str, Any] = {"duplicates": _copies(section, gathered, duplicates, against)}
         fates = duplicates.fate
         filtered = _filter_by_perplexity(recipe, section, store, fates, workers=workers, console=console)
@@ -78,6 +82,16 @@ def make_corpus(
     return outputs, corpus_statistics(numbers, **facts)
 
 
+def _executor(
+    recipe: Recipe, files: Sequence[Sequence[SourceFile]], scratch: Path, *, console: Console, is_trial: bool
+) -> AbstractContextManager[Executor]:
+    """Return who does the work: a trial, which reads little, this process."""
+    if is_trial:
+        return Workers(1)
+    most = 1 + size_of(files) // _BYTES_PER_WORKER
+    return executor_for(recipe, most=most, folder=scratch / "jobs", console=console)
+
+
 def _copies(
     section: Preprocess, gathered: Gathered, duplicates: Duplicates, against: Sequence[Index]
 ) -> dict[str, Any]:
@@ -96,7 +110,7 @@ def _copies(
 
 
 def _filter_by_perplexity(
-    recipe: Recipe, section: Preprocess, store: Store, fates: np.ndarray, *, workers: Workers, console: Console
+    recipe: Recipe, section: Preprocess, store: Store, fates: np.ndarray, *, workers: Executor, console: Console
 ) -> Filtered:
     settings = section.perplexity
     names = [source.name for source in section.sources]
@@ -107,7 +121,7 @@ def _filter_by_perplexity(
         for source in section.sources
     ]
     if settings is None or not any(shares):
-        return Filtered([(float("-inf"), float("inf"))] * len(names), {})
+        return Filtered([(None, None)] * len(names), {})
     files = None
     if settings.model and settings.pieces:
         files = recipe.path(settings.model), recipe.path(settings.pieces)

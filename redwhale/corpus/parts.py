@@ -42,10 +42,10 @@ class Part:
         )  # fmt: skip
 
 
-def cut_parts(files: Sequence[Sequence[SourceFile]], *, part_bytes: int = _PART_BYTES) -> list[Part]:
+def cut_parts(files: Sequence[Sequence[SourceFile]], *, part_bytes: int | None = None) -> list[Part]:
     """Return the parts of all sources in canonical order; nothing but the files and their sizes decides them."""
     total = sum(_text_bytes(file) for of_source in files for file in of_source)
-    size = max(part_bytes, total // _MOST_PARTS)
+    size = max(part_bytes or _PART_BYTES, total // _MOST_PARTS)
     return [part for source, of_source in enumerate(files) for part in _parts_of(source, of_source, size)]
 
 

@@ -128,23 +128,23 @@ def cut_shards(sizes: np.ndarray, *, limit: int) -> list[tuple[int, int]]:
     return cuts if cuts and first == len(sizes) else [*cuts, (first, len(sizes))]
 
 
-def write_shard(task: ShardTask) -> None:
+def write_shard(shard: ShardTask) -> None:
     """Write one shard of training documents and one of rejects, held-out documents aside, and what it came to."""
     written = Written()
     with ExitStack() as stack:
-        aside = stack.enter_context(pa.ipc.new_file(stack.enter_context(atomic_file(task.held_out)), DOCUMENT_SCHEMA))
-        train = _ParquetFile(task, "train", DOCUMENT_SCHEMA, stack)
-        rejects = _ParquetFile(task, "rejects", REJECT_SCHEMA, stack)
-        for chunk in task.chunks:
-            batch, fates, details = _decided(task, chunk)
+        aside = stack.enter_context(pa.ipc.new_file(stack.enter_context(atomic_file(shard.held_out)), DOCUMENT_SCHEMA))
+        train = _ParquetFile(shard, "train", DOCUMENT_SCHEMA, stack)
+        rejects = _ParquetFile(shard, "rejects", REJECT_SCHEMA, stack)
+        for chunk in shard.chunks:
+            batch, fates, details = _decided(shard, chunk)
             written.bytes_in += _sum(batch, "bytes_in")
-            train.write(_documents(task, batch, fates == TRAIN, written.train, written))
-            held_out = _documents(task, batch, fates == HELD_OUT, written.held_out, written)
+            train.write(_documents(shard, batch, fates == TRAIN, written.train, written))
+            held_out = _documents(shard, batch, fates == HELD_OUT, written.held_out, written)
             if held_out.num_rows:
                 aside.write_batch(held_out)
-            rejects.write(_rejects(task, batch, fates, details, written))
+            rejects.write(_rejects(shard, batch, fates, details, written))
     written.paths = [*train.paths, *rejects.paths]
-    write_bytes(task.done, _WRITTEN.dump_json(written))
+    write_bytes(shard.done, _WRITTEN.dump_json(written))
 
 
 def held_out_rows(tasks: Iterable[ShardTask]) -> Iterator[pa.RecordBatch]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.console import Console
 from redwhale.core.recipe.corpus import Preprocess
-from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import FATES, TRAIN, Details, starts_of
 from redwhale.corpus.repeated import Repeated
 from redwhale.corpus.shards import ShardTask, Written, cut_shards, held_out_rows, write_held_out, write_shard
@@ -23,9 +23,9 @@ def write_corpus(
     fates: np.ndarray,
     *,
     repeated: Sequence[Repeated],
-    limits: Sequence[tuple[float, float]],
+    limits: Sequence[tuple[float | None, float | None]],
     indices: Sequence[str],
-    workers: Workers,
+    workers: Executor,
     console: Console,
 ) -> list[Written]:
     """Write every document and reject below ``folder``; return per source what it came to.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from redwhale.core.recipe.recipe import Machine
+from redwhale.core.recipe.machine import Machine
 
 CHECKPOINTS_NAME = "checkpoints"
 

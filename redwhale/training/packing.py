@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from redwhale.core.artifact import Manifest
+from redwhale.core.cluster.executors import executor_for
 from redwhale.core.console import Console
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.publish import atomic_file, write_json
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce, scratch_of
-from redwhale.core.tasks import Workers
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.reader import tokenizer_input
 from redwhale.training.data import INDEX_NAME, STEP, map_file, seeded_order
@@ -59,11 +59,9 @@ def build(recipe: Recipe, folder: Path, console: Console) -> Built:
     """Encode every corpus file, then write each source's stream in its seeded order."""
     from redwhale.corpus.reader import read_sources
 
-    tokenizer, framing = read_framing(recipe.tokenizer_folder)
+    _, framing = read_framing(recipe.tokenizer_folder)
     sources = read_sources(recipe.corpus_folder)
-    parts = encode_sources(
-        sources, tokenizer, framing, folder=scratch_of(folder), workers=recipe.machine.worker_count, console=console
-    )
+    parts = encode_sources(recipe, sources, folder=scratch_of(folder), console=console)
     entries = [
         write_source(folder, source, parts[source.name], framing=framing, seed=recipe.seed) for source in sources
     ]
@@ -156,12 +154,11 @@ class Part:
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """One corpus file to encode into ``part``."""
+    """One corpus file to encode into ``part`` with the tokenizer of a folder."""
 
     file: Path
     part: Path
-    framing: Framing
-    tokenizer: Tokenizer
+    tokenizer: Path
 
     @property
     def done(self) -> Path:
@@ -170,21 +167,23 @@ class EncodingTask:
 
 
 def encode_sources(
-    sources: Sequence[CorpusSource], tokenizer: Tokenizer, framing: Framing, *, folder: Path, workers: int,
-    console: Console,
-) -> dict[str, list[Part]]:  # fmt: skip
+    recipe: Recipe, sources: Sequence[CorpusSource], *, folder: Path, console: Console
+) -> dict[str, list[Part]]:
     """Encode every file of every source into ``folder``, except those that a killed run finished."""
     tasks = {
         source.name: [
-            EncodingTask(file, folder / f"{source.name}-{number:05d}.tokens", framing, tokenizer)
+            EncodingTask(file, folder / f"{source.name}-{number:05d}.tokens", recipe.tokenizer_folder)
             for number, file in enumerate(source.train_files)
         ]
         for source in sources
     }
     missing = [task for each in tasks.values() for task in each if not task.done.is_file()]
     size_bytes = sum(task.file.stat().st_size for task in missing)
-    with Workers(min(workers, len(missing))) as pool, console.progress("pack", size_bytes, "B") as progress:
-        for task in pool.map_shards(encode_file, missing):
+    with (
+        executor_for(recipe, most=len(missing), folder=folder / "jobs", console=console) as workers,
+        console.progress("pack", size_bytes, "B") as progress,
+    ):
+        for task in workers.map_shards(encode_file, missing):
             progress.advance(task.file.stat().st_size, task.file.name)
     return {name: [_read_part(task) for task in each] for name, each in tasks.items()}
 
@@ -194,25 +193,25 @@ def _read_part(task: EncodingTask) -> Part:
         return Part(task.part, stored["lengths"], int(stored["text_bytes"]))
 
 
-def encode_file(task: EncodingTask) -> None:
+def encode_file(shard: EncodingTask) -> None:
     """Write one part, batch by batch."""
     if multiprocessing.parent_process() is not None:  # one thread per process; alone, the tokenizer uses all cores
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    task.tokenizer.encode_special_tokens = True  # lost on the way to another process
-    forbidden = task.framing.forbidden
+    tokenizer, framing = read_framing(shard.tokenizer)
+    forbidden = framing.forbidden
     counts: list[int] = []
     text_bytes = 0
-    with atomic_file(task.part) as temporary, temporary.open("wb") as out:
-        for texts in _batches(task.file):
+    with atomic_file(shard.part) as temporary, temporary.open("wb") as out:
+        for texts in _batches(shard.file):
             text_bytes += sum(len(text.encode()) for text in texts)
-            for encoding in task.tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+            for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
                 ids = np.array(encoding.ids, dtype=np.int64)
                 if forbidden[ids].any():
-                    raise _became_control(ids[forbidden[ids]], where=f"{task.file}: row {len(counts)}")
-                document = frame(ids, task.framing)
+                    raise _became_control(ids[forbidden[ids]], where=f"{shard.file}: row {len(counts)}")
+                document = frame(ids, framing)
                 counts.append(len(document))
                 out.write(document.tobytes())
-    with atomic_file(task.done) as temporary, temporary.open("wb") as out:
+    with atomic_file(shard.done) as temporary, temporary.open("wb") as out:
         np.savez(out, lengths=np.array(counts, dtype=np.int64), text_bytes=np.int64(text_bytes))
 
 

@@ -9,7 +9,8 @@ import signal
 from collections.abc import Sequence
 
 from redwhale.core.errors import INTERRUPTED, TERMINATED, USAGE, RedwhaleError
-from redwhale.core.recipe.recipe import Machine, Recipe
+from redwhale.core.recipe.machine import Machine
+from redwhale.core.recipe.recipe import Recipe
 
 SAVING_SECONDS = 3600
 """How long processes may take to save a checkpoint once they are told to stop; torchrun's own 30 s would kill them."""

@@ -15,35 +15,12 @@ from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.evaluate import Evaluate
 from redwhale.core.recipe.fields import Section
 from redwhale.core.recipe.init import Init
+from redwhale.core.recipe.machine import Machine
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.stages import Stage
 from redwhale.core.recipe.tokenizer import Tokenizer
 
 _MIXTURE_ROUNDING = 0.01  # a mixture is kept in 1,024ths; the stage itself judges to the last
-
-
-class Machine(Section):
-    """Facts about this machine; no result is made again for them."""
-
-    workers: int | None = Field(default=None, ge=1)
-    """Processes for text steps; unset: one per core."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where models run; `auto` takes a GPU where there is one."""
-    devices: int = Field(default=1, ge=1)
-    """Processes of training on each node, one to a GPU, which pretrain starts through torchrun; `eval kobest` shares
-    its questions out over as many."""
-    nodes: int = Field(default=1, ge=1)
-    """Nodes that train together; each runs the same command (`scripts/slurm`)."""
-
-    @property
-    def processes(self) -> int:
-        """Return the processes that train together, over all nodes."""
-        return self.devices * self.nodes
-
-    @property
-    def worker_count(self) -> int:
-        """Return the processes to use, the cores this process may run on by default."""
-        return self.workers or len(os.sched_getaffinity(0))
 
 
 class Base(Section):

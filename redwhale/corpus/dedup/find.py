@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.errors import RESOURCES, RedwhaleError
 from redwhale.core.recipe.deduplicate import NearDuplicates
 from redwhale.corpus.dedup.clusters import (
@@ -23,8 +25,17 @@ from redwhale.corpus.dedup.clusters import (
 )
 from redwhale.corpus.dedup.fates import Duplicates
 from redwhale.corpus.dedup.index import Index
-from redwhale.corpus.dedup.keys import MEMORY_BYTES, KeyFile, KeyFiles, Origin, Partition, sorted_partitions
+from redwhale.corpus.dedup.keys import (
+    MEMORY_BYTES,
+    KeyFile,
+    KeyFiles,
+    Origin,
+    Partition,
+    edges_for,
+    sorted_partitions,
+)
 from redwhale.corpus.dedup.ranks import Ranks
+from redwhale.corpus.dedup.shuffle import shuffled_partitions
 from redwhale.corpus.dedup.verify import TextsOf, Verification
 
 _MOST_DOCUMENTS = (1 << 32) - 1
@@ -38,6 +49,7 @@ def find_duplicates(
     against: Sequence[Index] = (),
     texts_of: TextsOf | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    workers: Executor | None = None,
 ) -> Duplicates:
     """Decide which documents go: exact copies, then copies by URL, then near-duplicates among what is left.
 
@@ -58,17 +70,20 @@ def find_duplicates(
         )
     parent = np.arange(ranks.documents, dtype=np.uint32)
     state = ranks.spread(np.array([TAKES_PART if origin.takes_part else 0 for origin in origins], dtype=np.uint8))
+    unmarked = partial(
+        _unmarked, state, ranks=ranks, memory_bytes=memory_bytes, workers=workers, alone=bool(against)
+    )  # fmt: skip
     for file, kind in ((keys.exact, EXACT), (keys.urls, URL)):
         if file is not None:
-            for part in _unmarked(file, state, 0, ranks=ranks, memory_bytes=memory_bytes):
+            for part in unmarked(file, 0):
                 point_to_first(part.keys, part.ranks, parent, state, kind)
                 _look_up(part, file, against, state=state, kind=kind)
     if near and near.check == "none":
-        for part in _bands(keys, state, against, near=near, ranks=ranks, memory_bytes=memory_bytes):
+        for part in _bands(keys, state, against, unmarked, near=near, ranks=ranks):
             join(part.keys, part.ranks, parent)
     elif near:
         assert texts_of is not None, "the exact check reads texts"
-        bands = _bands(keys, state, against, near=near, ranks=ranks, memory_bytes=memory_bytes)
+        bands = _bands(keys, state, against, unmarked, near=near, ranks=ranks)
         with Verification(keys.folder, near, ranks, memory_bytes=memory_bytes) as verification:
             verification.collect(bands, state)
             verification.read(texts_of, state)
@@ -78,29 +93,39 @@ def find_duplicates(
 
 
 def _unmarked(
-    file: KeyFile, state: np.ndarray, bits: int | np.uint8, *, ranks: Ranks, memory_bytes: int
-) -> Iterator[Partition]:
-    """Yield the entries of documents that no earlier step marked, with ``bits`` of the state set; a key 0 is none."""
+    state: np.ndarray, file: KeyFile, bits: int | np.uint8, *, ranks: Ranks, memory_bytes: int,
+    workers: Executor | None, alone: bool,
+) -> Iterator[Partition]:  # fmt: skip
+    """Yield the entries of documents that no earlier step marked, with ``bits`` of the state set; a key 0 is none.
+
+    Several ranges of the key are sorted by ``workers``; then entries ``alone`` with their key come only where asked.
+    """
+    edges = edges_for(file, memory_bytes)
+    if len(edges) > 1 and workers is not None and not workers.alone:
+        return shuffled_partitions(
+            file, state, int(KIND | np.uint8(bits)), int(bits), ranges=ranks.ranges, edges=edges, alone=alone,
+            workers=workers,
+        )  # fmt: skip
 
     def wanted(first: int, keys: np.ndarray) -> np.ndarray:
         part = state[first : first + len(keys)]
         return (part & (KIND | bits) == bits) & (keys[:, 0] != 0)
 
-    return sorted_partitions(file, wanted, ranges=ranks.ranges, memory_bytes=memory_bytes)
+    return sorted_partitions(file, wanted, ranges=ranks.ranges, memory_bytes=memory_bytes, edges=edges)
 
 
 def _bands(
     keys: KeyFiles,
     state: np.ndarray,
     against: Sequence[Index],
+    unmarked: Callable[[KeyFile, np.uint8], Iterator[Partition]],
     *,
     near: NearDuplicates,
     ranks: Ranks,
-    memory_bytes: int,
 ) -> Iterator[Partition]:
     """Yield the entries of all bands, once the indices have been looked up."""
     for file in keys.bands:
-        for part in _unmarked(file, state, TAKES_PART, ranks=ranks, memory_bytes=memory_bytes):
+        for part in unmarked(file, TAKES_PART):
             if near.check == "none":
                 _look_up(part, file, against, state=state, kind=KEPT)
             else:

@@ -133,7 +133,7 @@ def sorted_partitions(
     Where one range is not enough, entries go through files beside the key file, which are gone afterwards.
     """
     if edges is None:
-        edges = hash_edges(len(file) * file.words * _ENTRY_BYTES, memory_bytes)
+        edges = edges_for(file, memory_bytes)
     starts = [0, *edges[:-1].tolist()]
     limits = list(zip(starts, edges.tolist(), strict=True))
     record = np.dtype([("key", np.uint64, (file.words,)), ("rank", np.uint32)])
@@ -155,8 +155,9 @@ def sorted_partitions(
             path.unlink(missing_ok=True)
 
 
-def hash_edges(total_bytes: int, memory_bytes: int) -> np.ndarray:
-    """Return the ends of ranges of equal width of the upper 32 bits: (parts,) uint64."""
+def edges_for(file: KeyFile, memory_bytes: int) -> np.ndarray:
+    """Return the ends of ranges of equal width of the upper 32 bits, each to be sorted in memory: (parts,) uint64."""
+    total_bytes = len(file) * file.words * _ENTRY_BYTES
     parts = min(_MOST_PARTITIONS, max(1, -(-total_bytes // memory_bytes)))
     return np.arange(1, parts + 1, dtype=np.uint64) * np.uint64(1 << 32) // np.uint64(parts)
 
@@ -168,23 +169,33 @@ def _entries(
     first = 0
     for keys in file.blocks(ranges):
         chosen = np.flatnonzero(wanted(first, keys))
-        part = np.searchsorted(edges, keys[chosen, 0] >> np.uint64(32), side="right").astype(np.uint16)
-        order = np.argsort(part, kind="stable")
+        order, bounds = split_entries(keys[chosen], edges)
         entries = np.empty(len(chosen), record)
         entries["key"] = keys[chosen[order]]
         entries["rank"] = chosen[order] + first
-        bounds = np.searchsorted(part[order], np.arange(len(edges) + 1))
         for index in range(len(edges)):
             if bounds[index] < bounds[index + 1]:
                 yield index, entries[bounds[index] : bounds[index + 1]]
         first += len(keys)
 
 
+def split_entries(keys: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order that puts keys (m, words) by range, stably, and where each range begins and the last ends."""
+    part = np.searchsorted(edges, keys[:, 0] >> np.uint64(32), side="right").astype(np.uint16)
+    order = np.argsort(part, kind="stable")
+    return order, np.searchsorted(part[order], np.arange(len(edges) + 1))
+
+
 def _sorted(entries: np.ndarray, limits: tuple[int, int]) -> Partition:
     keys, ranks = np.ascontiguousarray(entries["key"]), np.ascontiguousarray(entries["rank"])
     del entries
+    return Partition(*sort_entries(keys, ranks), limits)
+
+
+def sort_entries(keys: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return keys (m, words) ascending, and ranks (m,) with them."""
     order = np.argsort(keys[:, 0]) if keys.shape[1] == 1 else np.lexsort(keys.T[::-1])
-    return Partition(keys[order], ranks[order], limits)
+    return keys[order], ranks[order]
 
 
 def range_edges(bins: np.ndarray, top: int, *, memory_bytes: int) -> np.ndarray:

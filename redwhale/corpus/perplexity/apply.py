@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.console import Console
 from redwhale.core.publish import atomic_file
 from redwhale.core.recipe.perplexity import Perplexity, PerplexityShares
-from redwhale.core.tasks import Workers
 from redwhale.corpus.fates import PERPLEXITY_HIGH, PERPLEXITY_LOW, SCORES, TRAIN
 from redwhale.corpus.perplexity.kenlm_model import KenlmModel
-from redwhale.corpus.perplexity.model import Model, train
+from redwhale.corpus.perplexity.model import MODEL_NAME, Model, train
 from redwhale.corpus.perplexity.percentiles import MIN_DOCUMENTS, Bounds, distribution, samples, thresholds
 from redwhale.corpus.sampling import BLOCK_DOCUMENTS, first_excess
 from redwhale.corpus.store import Store, StoredChunk, read_ids
@@ -31,7 +31,7 @@ _FED = 3  # documents of this many times the sample are read to choose its parts
 class Filtered:
     """What the filter did: the scores kept of each source, and what is told of them in the statistics."""
 
-    limits: list[tuple[float, float]]
+    limits: list[tuple[float | None, float | None]]
     told: dict[str, Any]
 
 
@@ -58,7 +58,7 @@ def filter_by_perplexity(
     *,
     reference: Sequence[Path],
     files: tuple[Path, Path] | None,
-    workers: Workers,
+    workers: Executor,
     console: Console,
 ) -> Filtered:
     """Score the documents of the sources that have ``shares``, and mark those outside them in ``fates``.
@@ -76,7 +76,7 @@ def filter_by_perplexity(
             judged[index] = share
         elif share is not None:
             told["sources"][names[index]] = {"why": f"only {documents} documents, fewer than {MIN_DOCUMENTS}"}
-    limits = [(float("-inf"), float("inf"))] * len(names)
+    limits: list[tuple[float | None, float | None]] = [(None, None)] * len(names)
     if not judged:
         return Filtered(limits, told)
     folder, pieces = files or (store.folder / _MODEL_FOLDER, None)
@@ -94,7 +94,8 @@ def filter_by_perplexity(
     for index, share in judged.items():
         first, last = store.span(index)
         bounds = thresholds(scores[first:last], share)
-        limits[index] = (bounds.low, bounds.high)
+        low, high = (bound if np.isfinite(bound) else None for bound in (bounds.low, bounds.high))
+        limits[index] = (low, high)
         _mark(scores[first:last], bounds, fates[first:last])
         told["sources"][names[index]] = _told(store, scores[first:last], bounds, first)
     scores.flush()
@@ -137,7 +138,7 @@ def _train(
     *,
     reference: Sequence[Path],
     folder: Path,
-    workers: Workers,
+    workers: Executor,
 ) -> dict[str, Any]:
     """Train on the reference, or on the sources themselves in two folds."""
     if reference:
@@ -186,7 +187,8 @@ def _stored(hashes: np.ndarray, sizes: np.ndarray, stays: np.ndarray) -> Iterato
 
 def score_part(shard: ScoreShard) -> None:
     """Score the documents of a part that still stay."""
-    model = _model(shard.model, shard.pieces)
+    changed_ns = (shard.model / MODEL_NAME if shard.pieces is None else shard.model).stat().st_mtime_ns
+    model = _model(shard.model, shard.pieces, changed_ns)
     first, last = shard.chunks[0].first, shard.chunks[-1].first + shard.chunks[-1].documents
     stays = np.fromfile(shard.fates, np.uint8, last - first, offset=first) == TRAIN
     values = np.full(last - first, np.nan, dtype=np.float32)
@@ -199,5 +201,6 @@ def score_part(shard: ScoreShard) -> None:
 
 
 @cache
-def _model(folder: Path, pieces: Path | None) -> Model | KenlmModel:
+def _model(folder: Path, pieces: Path | None, changed_ns: int) -> Model | KenlmModel:
+    """Return a model, read once in each process as long as its file is the same."""
     return Model.load(folder) if pieces is None else KenlmModel.load(folder, pieces)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from redwhale.core.artifact import hash_file
+from redwhale.core.cluster.executors import Executor
 from redwhale.core.memory import give_back_memory
 from redwhale.core.publish import write_json
 from redwhale.core.recipe.perplexity import Perplexity
-from redwhale.core.tasks import Workers
 from redwhale.corpus.arrays import map_arrays, write_arrays
 from redwhale.corpus.perplexity.counts import count_grams
 from redwhale.corpus.perplexity.kneser_ney import estimate
@@ -75,7 +75,7 @@ def train(
     *,
     sizes: Mapping[str, int],
     folds: int,
-    workers: Workers,
+    workers: Executor,
 ) -> dict[str, Any]:
     """Train a model on a sample of ``texts``, (source, texts), and publish it in ``folder``; return what is told of it.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from redwhale.core.recipe.deduplicate import NearDuplicates
+from redwhale.core.tasks import Workers
 from redwhale.corpus.dedup.fates import Duplicates
 from redwhale.corpus.dedup.find import find_duplicates
 from redwhale.corpus.dedup.hashes import content_hashes
@@ -53,6 +54,7 @@ def find(
     memory_bytes: int = 128 << 20,
     against: Sequence[Index] = (),
     keep: bool = False,
+    workers: Workers | None = None,
 ) -> Duplicates | tuple[Duplicates, KeyFiles]:
     """Write the keys of texts chunk by chunk and decide; with ``keep`` also return the key files."""
     folder.mkdir(exist_ok=True)
@@ -79,6 +81,8 @@ def find(
         texts_of=texts_of,
         memory_bytes=memory_bytes,
         against=against,
+        workers=workers,
     )
-    assert not list(folder.glob("*.part*")) and not (folder / "pairs.u64").exists(), "nothing is left behind"
+    left = [*folder.glob("*.part*"), *folder.glob("*.shuffle"), *folder.glob("pairs.u64")]
+    assert not left, "nothing is left behind"
     return (found, keys) if keep else found

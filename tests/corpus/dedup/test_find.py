@@ -62,7 +62,7 @@ def test_every_kind_can_be_off_and_nothing_is_a_corpus(tmp_path: Path) -> None:
         assert len(find(tmp_path, [], near=NearDuplicates(check=check)).fate) == 0
 
 
-def _corpus(seed: int) -> list[str]:
+def corpus(seed: int) -> list[str]:
     """Return texts of which many are copies of copies, exact or edited, some very short or empty."""
     rng = random.Random(seed)
     texts = [article(seed * 1000 + number, rng.choice([3, 40, 120])) for number in range(40)] + ["", "가나", "가나 "]
@@ -88,7 +88,7 @@ def _components(texts: list[str], near: NearDuplicates) -> list[int]:
     "near", [NearDuplicates(check="none"), NearDuplicates(check="none", shingles="eojeols", size=3, bands=20, rows=4)]
 )
 def test_plain_decisions_are_the_components_of_shared_bands(tmp_path: Path, seed: int, near: NearDuplicates) -> None:
-    texts = _corpus(seed)
+    texts = corpus(seed)
     expected = _components(texts, near)
     equal: dict[str, int] = {}
     for memory, chunk in ((TINY, 160), (3 * TINY, 1), (128 << 20, 33)):
@@ -103,7 +103,7 @@ def test_plain_decisions_are_the_components_of_shared_bands(tmp_path: Path, seed
 @pytest.mark.parametrize("seed", [1, 2])
 def test_checked_decisions_keep_a_near_copy_of_all_that_goes(tmp_path: Path, seed: int) -> None:
     """The greedy reference in rank order, with all pairs that share a band (buckets here are small enough)."""
-    texts, near = _corpus(seed), NearDuplicates(check="exact", at_least=0.7)
+    texts, near = corpus(seed), NearDuplicates(check="exact", at_least=0.7)
     keys = band_keys(signatures(Texts.of(texts), near), near)
     fate, survivor = [KEPT] * len(texts), list(range(len(texts)))
     for number, text in enumerate(texts):
