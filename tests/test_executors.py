@@ -21,7 +21,8 @@ STEPS = (["preprocess"], ["train-tokenizer"], ["pack"])
 # Small parts, and processes for little text: every pass has several shards.
 DRIVER = """
 from redwhale.corpus import making, parts
-parts._PART_BYTES, making._BYTES_PER_WORKER = 3000, 1000
+from redwhale.tokenizer import step
+parts._PART_BYTES, making._BYTES_PER_WORKER, step._BYTES_PER_WORKER = 3000, 1000, 1000
 from redwhale.__main__ import main
 main()
 """
@@ -63,7 +64,7 @@ def test_array_jobs_of_slurm(workspace: Path, expected: dict[str, str]) -> None:
     names = [
         next(word for word in command if word.startswith("--job-name=")) for command in submitted(workspace / "bin")
     ]
-    passes = ("clean_part", "train_fold", "score_part", "write_shard", "encode_file")
+    passes = ("clean_part", "train_fold", "score_part", "write_shard", "measure_parts", "count_parts", "encode_file")
     assert names == [f"--job-name=redwhale-{name}" for name in passes]
 
 

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.base import base_folder
+from redwhale.core.cluster.executors import executor_for
 from redwhale.core.console import Console
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.tokenizer import Tokenizer as Settings
-from redwhale.core.step import Built, Plan, produce
+from redwhale.core.step import Built, Plan, produce, scratch_of
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
 from redwhale.tokenizer.reader import refuse_other_base
 
 if TYPE_CHECKING:
+    from redwhale.corpus.reader import CorpusSource
     from redwhale.tokenizer.compare import HeldOut
+    from redwhale.tokenizer.learn.sample import Sample
 
 STEP = "train-tokenizer"
-ALGORITHM = 3
+ALGORITHM = 4
+_BYTES_PER_WORKER = 256 << 20
 HELD_OUT_DOCUMENTS = 500
 """Most held-out documents per source that the tokenizer is checked and measured on."""
 
@@ -129,10 +133,8 @@ def learn_pieces(
         return [], counts
     from redwhale.corpus.reader import read_sources
     from redwhale.tokenizer.learn import auxiliary, continued
-    from redwhale.tokenizer.learn.sample import read_sample
 
-    sources = read_sources(recipe.corpus_folder)
-    sample = read_sample(sources, base, sample_bytes=settings.sample, weights=settings.source_weights)
+    sample = _count(recipe, read_sources(recipe.corpus_folder), base, settings, console)
     method = {"continued": continued.learn, "auxiliary": auxiliary.learn}[settings.method]
     learned = method(base, sample, settings, count=wanted, console=console)
     if len(learned.pieces) < wanted:
@@ -149,6 +151,24 @@ def learn_pieces(
         "sample_sources": sample.sources,
         "distinct_words": learned.distinct_words,
     }
+
+
+def _count(
+    recipe: Recipe, sources: list[CorpusSource], base: BaseTokenizer, settings: Settings, console: Console
+) -> Sample:
+    """Count the sample's words: in one go in this process, else file by file."""
+    from redwhale.tokenizer.learn.counting import count_sample
+    from redwhale.tokenizer.learn.sample import read_sample
+
+    scratch = scratch_of(recipe.tokenizer_folder)
+    most = 1 + sum(source.text_bytes for source in sources) // _BYTES_PER_WORKER
+    with executor_for(recipe, most=most, folder=scratch / "jobs", console=console) as workers:
+        if workers.alone:
+            return read_sample(sources, base, sample_bytes=settings.sample, weights=settings.source_weights)
+        return count_sample(
+            sources, base, sample_bytes=settings.sample, weights=settings.source_weights, folder=scratch,
+            workers=workers,
+        )  # fmt: skip
 
 
 def choose_size(

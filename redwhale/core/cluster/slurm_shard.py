@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from redwhale.core.cluster.shard_files import read_shards
@@ -24,8 +25,9 @@ def main(folder: Path) -> int:
         try:
             function(shards[number])
         except Exception as error:  # whatever it is, the driver waits for word of it
+            traceback.print_exc()
             _leave(folder, number, error)
-            raise
+            return FAILED
     return DONE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +48,29 @@ def read_sample(
     sources: list[CorpusSource], base: BaseTokenizer, *, sample_bytes: int, weights: Mapping[str, float] | None = None
 ) -> Sample:
     """Count the words and characters of the sample; parameters as of ``sample_texts``."""
-    counter = WordCounter(_character_classes(base))
-    normalise = _normaliser(base)
+    counter = SampleCounter(base)
     taken: dict[str, int] = {}
     for segment in sample_texts(sources, sample_bytes=sample_bytes, weights=weights):
         taken[segment.source] = taken.get(segment.source, 0) + len(segment.text.encode())
-        counter.add(normalise(_PLACEHOLDER.sub("\n", segment.text), segment.begins))
-    words = counter.finish()
-    return Sample(words, counter.characters, text_bytes=sum(taken.values()), sources=taken)
+        counter.add(segment.text, segment.begins)
+    words, characters = counter.finish()
+    return Sample(words, characters, text_bytes=sum(taken.values()), sources=taken)
+
+
+class SampleCounter:
+    """Counts the words and characters of parts of documents as a base takes them."""
+
+    def __init__(self, base: BaseTokenizer) -> None:
+        self._counter = WordCounter(_character_classes(base))
+        self._normalise = _normaliser(base)
+
+    def add(self, part: str, begins: bool) -> None:
+        """Count a part; ``begins`` tells that it is the first of its document."""
+        self._counter.add(self._normalise(_PLACEHOLDER.sub("\n", part), begins))
+
+    def finish(self) -> tuple[WordCounts, np.ndarray]:
+        """Return the words and, (0x110000,) int64, the characters of all parts."""
+        return self._counter.finish(), self._counter.characters
 
 
 def sample_texts(
@@ -66,6 +81,16 @@ def sample_texts(
     Every source is read from beginning to end and gives evenly spread parts; the same corpus always gives
     the same sample. No line is too long: long ones come in parts. Raises exit code 2 where no source is Korean.
     """
+    for source, share in shares_of(sources, sample_bytes, weights):
+        texts = (text for batch in iterate_texts(source.train_files) for text in batch)
+        for text, begins in SpreadPart(share, source.text_bytes).take(texts):
+            yield Segment(source.name, text, begins)
+
+
+def shares_of(
+    sources: Sequence[CorpusSource], sample_bytes: int, weights: Mapping[str, float] | None
+) -> list[tuple[CorpusSource, int]]:
+    """Return the Korean sources and the bytes to be taken of each; raises as ``sample_texts``."""
     korean = [source for source in sources if source.language == "ko" and source.text_bytes]
     if not korean:
         raise RedwhaleError(
@@ -75,11 +100,7 @@ def sample_texts(
             exit_code=USAGE,
         )
     shares = share_bytes({source.name: source.text_bytes for source in korean}, sample_bytes, weights)
-    for source in korean:
-        texts = (text for batch in iterate_texts(source.train_files) for text in batch)
-        part = _SpreadPart(shares[source.name], source.text_bytes)
-        for text, begins in part.take(texts):
-            yield Segment(source.name, text, begins)
+    return [(source, shares[source.name]) for source in korean]
 
 
 def share_bytes(sizes: Mapping[str, int], wanted: int, weights: Mapping[str, float] | None) -> dict[str, int]:
@@ -110,33 +131,39 @@ def share_bytes(sizes: Mapping[str, int], wanted: int, weights: Mapping[str, flo
     return shares
 
 
-class _SpreadPart:
-    """Takes ``share`` of ``total`` bytes out of a stream of texts, evenly spread over it."""
+class SpreadPart:
+    """Takes ``share`` of ``total`` bytes out of a stream of texts, evenly spread over it.
 
-    def __init__(self, share: int, total: int) -> None:
+    ``seen_bytes`` and ``taken_bytes`` are those so far. Parts have at most ``characters``.
+    """
+
+    def __init__(self, share: int, total: int, *, seen_bytes: int = 0, taken_bytes: int = 0) -> None:
         self._share, self._total = share, total
-        self._characters = min(max(share // SEGMENTS, 64), SEGMENT_CHARACTERS)
-        self.seen_bytes = self.taken_bytes = 0
+        self.characters = min(max(share // SEGMENTS, 64), SEGMENT_CHARACTERS)
+        self.seen_bytes, self.taken_bytes = seen_bytes, taken_bytes
 
     def take(self, texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
         """Yield parts of texts, and whether the part begins a document."""
         for text in texts:
-            for start, segment in _segments(text, self._characters):
-                size = len(segment.encode())
-                self.seen_bytes += size
-                # Bresenham's rule: take where the part taken stays closest to the part wanted.
-                if (2 * self.taken_bytes + size) * self._total > 2 * self._share * self.seen_bytes:
-                    continue
-                left = self._share - self.taken_bytes
-                if size > left:
-                    segment = segment.encode()[:left].decode(errors="ignore")
-                    size = len(segment.encode())
-                if segment:
-                    self.taken_bytes += size
-                    yield segment, start == 0
+            for start, segment in segments(text, self.characters):
+                if wanted := self.wanted(len(segment.encode())):
+                    segment = segment.encode()[:wanted].decode(errors="ignore")
+                    if segment:
+                        yield segment, start == 0
+
+    def wanted(self, size: int) -> int:
+        """Count a part of ``size`` bytes as seen; return how many bytes of it are to be taken, and count these."""
+        self.seen_bytes += size
+        # Bresenham's rule: take where the part taken stays closest to the part wanted.
+        if (2 * self.taken_bytes + size) * self._total > 2 * self._share * self.seen_bytes:
+            return 0
+        taken = min(size, self._share - self.taken_bytes)
+        self.taken_bytes += taken
+        return taken
 
 
-def _segments(text: str, characters: int) -> Iterator[tuple[int, str]]:
+def segments(text: str, characters: int) -> Iterator[tuple[int, str]]:
+    """Yield parts of a text of at most so many characters, each with its place, cut before spaces where there are."""
     start = 0
     while start < len(text):
         end = start + characters

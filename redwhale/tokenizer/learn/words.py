@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ class WordCounts:
     @staticmethod
     def of(words: Mapping[bytes, int]) -> WordCounts:
         """Return counted words as arrays."""
-        return _as_counts(pa.table({"word": pa.array(words.keys(), pa.binary()), "count": pa.array(words.values())}))
+        return _as_counts(pa.array(words.keys(), pa.binary()), np.array(list(words.values()), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -56,7 +56,8 @@ class WordCounter:
         self._classes = classes
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._parts: list[pa.Table] = []
+        self._words: list[pa.Array] = []
+        self._counts: list[np.ndarray] = []
         self._rows = 0
         self.characters = np.zeros(CODE_POINTS, dtype=np.int64)
         """Occurrences of every code point in the text so far: (0x110000,) int64."""
@@ -72,8 +73,8 @@ class WordCounter:
     def finish(self) -> WordCounts:
         """Return the words of all texts, in the order of their first places."""
         self._count()
-        self._gather()
-        counts = _as_counts(self._parts.pop())
+        counts = _as_counts(*_summed(self._words, self._counts))
+        self._words, self._counts = [], []
         pa.default_memory_pool().release_unused()  # of text and parts that are gone; over a gigabyte for one of text
         return counts
 
@@ -84,7 +85,8 @@ class WordCounter:
         found = _find_words(data, self._classes, out, ends[1:], self.characters)
         arrow = pa.Array.from_buffers(pa.binary(), found, [None, pa.py_buffer(ends), pa.py_buffer(out)])
         counted = arrow.value_counts()
-        self._parts.append(pa.table({"word": counted.field(0), "count": counted.field(1)}))
+        self._words.append(counted.field(0))
+        self._counts.append(counted.field(1).to_numpy())
         self._rows += len(counted)
         self._waiting, self._waiting_bytes = [], 0
         if self._rows > _MOST_ROWS:
@@ -92,22 +94,40 @@ class WordCounter:
 
     def _gather(self) -> None:
         """Add up equal words of the parts."""
-        table = pa.concat_tables(self._parts)
-        summed = pa.TableGroupBy(table, "word", use_threads=False).aggregate([("count", "sum")])
-        self._parts = [summed.rename_columns({"count_sum": "count"}).select(["word", "count"]).combine_chunks()]
+        words, counts = _summed(self._words, self._counts)
+        self._words, self._counts = [words], [counts]
         # Twice as many again before the next time, so that the work stays linear.
-        self._rows = 0 if len(summed) < _MOST_ROWS else -len(summed)
+        self._rows = 0 if len(words) < _MOST_ROWS else -len(words)
 
 
-def _as_counts(table: pa.Table) -> WordCounts:
-    words = table["word"].combine_chunks()
-    words = words.chunk(0) if isinstance(words, pa.ChunkedArray) else words
+def join_counts(parts: Sequence[WordCounts]) -> WordCounts:
+    """Add up the counts of equal words; they stand in the order of their first places."""
+    words = [
+        pa.Array.from_buffers(pa.large_binary(), len(part), [None, pa.py_buffer(part.offsets), pa.py_buffer(part.data)])
+        for part in parts
+    ]
+    return _as_counts(*_summed(words, [part.counts for part in parts]))
+
+
+def _summed(words: Sequence[pa.Array], counts: Sequence[np.ndarray]) -> tuple[pa.Array, np.ndarray]:
+    """Return the different words in the order of their first places, and the sum of the counts of each, int64."""
+    encoded = pa.chunked_array(words, words[0].type).dictionary_encode()
+    if not encoded.num_chunks:  # of no words
+        return words[0], np.zeros(0, dtype=np.int64)
+    different = encoded.chunk(0).dictionary  # that of all chunks
+    places = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+    sums = np.zeros(len(different), dtype=np.int64)
+    np.add.at(sums, places, np.concatenate(counts))
+    return different, sums
+
+
+def _as_counts(words: pa.Array, counts: np.ndarray) -> WordCounts:
     _, offsets, data = words.cast(pa.large_binary()).buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[: len(words) + 1] if len(words) else np.zeros(1, dtype=np.int64)
     return WordCounts(
         data=np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8),
         offsets=bounds,
-        counts=table["count"].to_numpy().astype(np.int64),
+        counts=counts.astype(np.int64),
     )
 
 
