@@ -97,6 +97,37 @@ def test_stretches_of_a_file_are_the_file(tmp_path: Path, small_chunks: None, na
     shares = [read(part, source) for part in cut]
     assert [record for share in shares for record in share] == expected and len(expected) == len(TEXTS)
     assert sum(map(bool, shares)) > 1
+    for stride in (2, -1):  # as by two processes, and by none of them in order
+        assert [read(part, source) for part in cut[::stride]] == shares[::stride]
+
+
+def test_a_file_is_read_once_by_one_process(
+    tmp_path: Path, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRITERS["a.jsonl.gz"](tmp_path / "a.jsonl.gz")
+    source, files = find(tmp_path, "a.jsonl.gz")
+    opened: list[str] = []
+    monkeypatch.setattr(SourceFile, "open", lambda file: opened.append(file.name) or file.path.open("rb"))
+    for part in cut_parts([files], part_bytes=4_000):
+        assert sum(1 for _ in part.chunks(source, limit=LIMIT)) or part.stretch
+    assert opened == ["a.jsonl.gz"]
+
+
+def test_a_reader_that_failed_is_not_gone_on_with(
+    tmp_path: Path, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRITERS["a.jsonl"](tmp_path / "a.jsonl")
+    source, files = find(tmp_path, "a.jsonl")
+    first, second, *_ = cut_parts([files], part_bytes=4_000)
+    expected = read(second, source)
+    monkeypatch.setattr(SourceFile, "open", lambda file: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(OSError, match="gone"):
+        read(first, source)
+    monkeypatch.undo()
+    for module in ("pieces", "cut", "csv_rows"):
+        monkeypatch.setattr(f"redwhale.corpus.read.{module}.CHUNK_BYTES", 4_000)
+    monkeypatch.setattr("redwhale.corpus.read.streams._BLOCK_BYTES", 1_000)
+    assert read(second, source) == expected
 
 
 def test_stretches_are_cut_where_chunks_are(tmp_path: Path, small_chunks: None) -> None:

@@ -71,22 +71,35 @@ def cut_chunks(source: Source, index: int, files: Iterable[SourceFile], *, limit
         yield Chunk(index, tuple(held), input_bytes, limit)
 
 
-def cut_stretch(
-    source: Source, index: int, file: SourceFile, *, limit: int, number: int, count: int
-) -> Iterator[Chunk]:
-    """Yield the chunks of ``cut_chunks`` that begin in one of ``count`` equal stretches of the file's stored bytes.
+class StretchCutter:
+    """Cuts one file into ``count`` equal stretches of its stored bytes, one after the other, reading it once.
 
-    What lies before is read, as far as that is needed to find where chunks begin, and let go.
+    A chunk belongs to the stretch in which it begins; all stretches together are the chunks of ``cut_chunks``.
     """
-    read = begin = 0
-    for chunk in cut_chunks(source, index, [file], limit=limit):
-        place = min(begin * count // max(file.size, 1), count - 1)
-        if place > number:
-            return
-        if place == number:
-            yield chunk
-        read += chunk.input_bytes
-        begin = max(begin, read)  # a reader of zip files goes back and forth
+
+    def __init__(self, source: Source, index: int, file: SourceFile, *, limit: int, count: int) -> None:
+        self.next = 0
+        """The first stretch that has not been begun; of those before nothing can be had any more."""
+        self._count, self._size = count, max(file.size, 1)
+        self._chunks = cut_chunks(source, index, [file], limit=limit)
+        self._waiting: Chunk | None = None
+        self._read = self._begin = 0
+
+    def stretch(self, number: int) -> Iterator[Chunk]:
+        """Yield the chunks of a stretch; what lies before is read, as far as chunks must be found, and let go."""
+        assert number >= self.next, "that stretch is past"
+        self.next = self._count  # unless all goes well, what is left of the file is lost with its reader
+        while (chunk := self._waiting or next(self._chunks, None)) is not None:
+            self._waiting = chunk
+            place = min(self._begin * self._count // self._size, self._count - 1)
+            if place > number:
+                break
+            self._waiting = None
+            self._read += chunk.input_bytes
+            self._begin = max(self._begin, self._read)  # a reader of zip files goes back and forth
+            if place == number:
+                yield chunk
+        self.next = number + 1
 
 
 def _pieces(file: SourceFile, source: Source, position: Position, limit: int) -> Iterator[Piece]:
