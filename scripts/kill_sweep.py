@@ -1,10 +1,11 @@
-"""Kill every step of a recipe in the middle, run the same command again, and compare digests.
+"""Kill every step of a recipe at random moments, run the same command again, and compare digests.
 
-    python scripts/kill_sweep.py RECIPE SCRATCH [--kills 3] [--seed 1]
+    python scripts/kill_sweep.py RECIPE SCRATCH [--kills 50] [--seed 1] [--steps preprocess,pack] [--rows FILE]
 
-The chain first runs undisturbed with workdir SCRATCH/straight. Then each step runs in SCRATCH/killed and is
-killed (SIGKILL, the whole process group) at random times within the time it took, ``--kills`` times, before
-it may finish. Prints one JSON line a step; exits 1 where a digest differs.
+The chain first runs undisturbed with workdir SCRATCH/straight. Then each step runs in SCRATCH/killed, ``--kills``
+times from nothing: killed (SIGKILL, the whole process group) at a random moment within the time it took, and run
+again with the same command. Prints one JSON line a step, also to ``--rows``, where steps that are there are passed
+over; exits 1 where a digest differs. Restart it after an interruption: what is finished stays.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
 
 
 def run(recipe: Path, workdir: Path, step: dict[str, str], *, kill_after: float | None) -> bool:
@@ -51,33 +56,51 @@ def digest(folder: str) -> str:
     return json.dumps([[record["path"], record["sha256"]] for record in outputs])
 
 
+def try_step(recipe: Path, scratch: Path, step: dict[str, str], folder: str, chance: random.Random, kills: int) -> Row:
+    """Run a step once undisturbed, then ``kills`` times with a kill; leave it finished, and return its row."""
+    started = time.monotonic()
+    run(recipe, scratch / "straight", step, kill_after=None)
+    seconds = time.monotonic() - started
+    same, moments = 0, []
+    for _ in range(kills):
+        shutil.rmtree(folder, ignore_errors=True)
+        moment = chance.uniform(0.02, 0.98) * seconds
+        if not run(recipe, scratch / "killed", step, kill_after=moment):
+            moments.append(round(moment, 2))
+        run(recipe, scratch / "killed", step, kill_after=None)
+        same += digest(step["folder"]) == digest(folder)
+    return {
+        "step": step["step"], "seconds": round(seconds, 2), "tries": kills, "killed": len(moments), "same": same,
+        "killed_after_seconds": [min(moments), max(moments)] if moments else [],
+    }  # fmt: skip
+
+
 def main() -> None:
     """Run the sweep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("scratch", type=Path)
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", default="", help="only these, with commas between; the others run undisturbed")
+    parser.add_argument("--rows", type=Path)
     arguments = parser.parse_args()
     recipe, scratch = arguments.recipe.resolve(), arguments.scratch.resolve()
+    rows = arguments.rows.read_text().splitlines() if arguments.rows and arguments.rows.exists() else []
+    known = {json.loads(row)["step"] for row in rows}
+    wanted = set(arguments.steps.split(",")) - {""}
     chance, failed = random.Random(arguments.seed), False
-    straight = steps(recipe, scratch / "straight")
-    for undisturbed, disturbed in zip(straight, steps(recipe, scratch / "killed"), strict=True):
-        started = time.monotonic()
-        run(recipe, scratch / "straight", undisturbed, kill_after=None)
-        seconds = time.monotonic() - started
-        kills = []
-        for _ in range(arguments.kills):
-            moment = chance.uniform(0.05, 0.98) * seconds
-            if run(recipe, scratch / "killed", disturbed, kill_after=moment):
-                break
-            kills.append(round(moment, 2))
-        run(recipe, scratch / "killed", disturbed, kill_after=None)
-        same = digest(undisturbed["folder"]) == digest(disturbed["folder"])
-        failed |= not same
-        print(json.dumps({
-            "step": undisturbed["step"], "seconds": round(seconds, 2), "killed_after_seconds": kills, "same": same,
-        }), flush=True)  # fmt: skip
+    for step, killed in zip(steps(recipe, scratch / "straight"), steps(recipe, scratch / "killed"), strict=True):
+        if step["step"] in known or (wanted and step["step"] not in wanted):
+            for workdir in ("straight", "killed"):
+                run(recipe, scratch / workdir, step, kill_after=None)
+            continue
+        row = try_step(recipe, scratch, step, killed["folder"], chance, arguments.kills)
+        failed |= row["same"] != row["tries"]
+        print(json.dumps(row), flush=True)
+        if arguments.rows:
+            with arguments.rows.open("a") as file:
+                file.write(json.dumps(row) + "\n")
     sys.exit(1 if failed else 0)
 
 
