@@ -25,7 +25,7 @@ test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
 
 lint: install
 	$(BIN)/ruff check redwhale tests scripts

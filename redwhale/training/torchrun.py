@@ -8,7 +8,7 @@ import shlex
 import signal
 from collections.abc import Sequence
 
-from redwhale.core.errors import INTERRUPTED, TERMINATED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, INTERRUPTED, TERMINATED, USAGE, RedwhaleError
 from redwhale.core.recipe.machine import Machine
 from redwhale.core.recipe.recipe import Recipe
 
@@ -55,6 +55,7 @@ def command(recipe: Recipe, index: int, *, fresh: bool = False, verify: bool = F
 def launch(machine: Machine, arguments: Sequence[str]) -> int:
     """Run ``arguments`` under torchrun in this process; return the exit code of the first process that failed, or 0.
 
+    Raises exit code 1 naming the process that was killed from outside.
     SIGTERM and Ctrl-C go on to all processes, which save a checkpoint.
     """
     from torch.distributed import run as torchrun
@@ -68,8 +69,14 @@ def launch(machine: Machine, arguments: Sequence[str]) -> int:
     try:
         torchrun.run(torchrun.parse_args([*options(machine), *arguments]))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0 or -failure.exitcode in (signal.SIGTERM, signal.SIGINT):
+            return failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+        raise RedwhaleError(
+            f"process {rank} of {machine.processes} was killed ({signal.Signals(-failure.exitcode).name})",
+            where="training", fix="if memory ran out, see `redwhale plan`; the same command goes on from the last "
+            "checkpoint", exit_code=FAILED,
+        ) from error  # fmt: skip
     except SignalException as error:
         return INTERRUPTED if error.sigval == signal.SIGINT else TERMINATED
     return 0
