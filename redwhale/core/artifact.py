@@ -204,6 +204,13 @@ def check_outputs(folder: Path, manifest: Manifest, *, rehash: bool = False) -> 
             raise RedwhaleError("a file of a finished result has changed", where=where, fix=fix)
 
 
+def check_inputs(inputs: Iterable[Input], *, rehash: bool = False) -> None:
+    """Raise where a file of an artifact among ``inputs`` is missing or changed since it was made."""
+    for item in inputs:
+        if item.path.is_dir():
+            check_outputs(item.path, read_manifest(item.path), rehash=rehash)
+
+
 def need_made(inputs: Iterable[Input]) -> None:
     """Raise exit code 2, naming the command to run first, where an artifact among ``inputs`` is not finished."""
     for item in inputs:

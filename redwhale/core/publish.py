@@ -38,18 +38,19 @@ def _fsync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``, on error it is removed.
 
     Raises exit code 4 where the disk is full, 1 where it cannot be written or renamed; ``path`` is then as it was.
+    ``size_bytes``, where it is known, is said of a full disk.
     """
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
-        with _full_disk_named(path):
+        with _full_disk_named(path, size_bytes):
             fault("publish.before_write", path)
             yield temporary
-        with _failures_named(path):
+        with _failures_named(path, size_bytes):
             fault("publish.after_write", temporary)
             _fsync(temporary)
             fault("publish.before_rename", temporary)
@@ -63,17 +64,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it replaces ``path`` whole. Raises as ``atomic_file``."""
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        with _full_disk_named(path):
+        with _full_disk_named(path, size_bytes):
             temporary.mkdir()
             fault("publish.before_write", path)
             yield temporary
-        with _failures_named(path):
+        with _failures_named(path, size_bytes):
             fault("publish.after_write", path)
             for file in sorted(temporary.rglob("*")):
                 _fsync(file)
@@ -89,21 +90,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def _full_disk_named(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Turn a full disk into exit code 4; other errors of what is written come through as they are."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except RedwhaleError:
+        raise
+    except Exception as error:
+        if not _says_full(error):
             raise
-        raise RedwhaleError("the disk is full", where=str(path), fix=_NO_ROOM, exit_code=RESOURCES) from error
+        what = "the disk is full" + (f": {size_bytes:,} bytes are to be written" if size_bytes else "")
+        raise RedwhaleError(what, where=str(path), fix=_NO_ROOM, exit_code=RESOURCES) from error
+
+
+def _says_full(error: Exception) -> bool:
+    """Tell whether an error is of a full disk; safetensors and others raise it as an error of their own."""
+    return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
 
 
 @contextlib.contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
+def _failures_named(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Turn any failure to bring a file to the disk under its name into an error that names it."""
     try:
-        with _full_disk_named(path):
+        with _full_disk_named(path, size_bytes):
             yield
     except OSError as error:
         raise RedwhaleError(
@@ -114,7 +123,7 @@ def _failures_named(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Publish ``data`` under ``path``."""
-    with atomic_file(path) as temporary:
+    with atomic_file(path, size_bytes=len(data)) as temporary:
         temporary.write_bytes(data)
 
 
@@ -215,9 +224,9 @@ def _take(lock: Path) -> None:
     """Put this process's mark in the lock's place, whole from the first moment: an empty one would look stale."""
     pid = os.getpid()
     mark = lock.with_name(f"{TEMPORARY_PREFIX}{pid}-lock")
-    with _full_disk_named(lock):
-        mark.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}))
     try:
+        with _full_disk_named(lock):
+            mark.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}))
         fault("lock.before_take", mark)
         for _ in range(2):
             with contextlib.suppress(FileExistsError):

@@ -89,6 +89,7 @@ def produce(
             _tidy(plan.folder)  # what a kill just after the manifest has left
             console.note(f"{plan.step}: unchanged ({plan.folder})")
             return _judged(plan, finished, console)
+        artifact.check_inputs(plan.inputs, rehash=verify)
         _warn_of_stopped(plan.inputs, console)
         _begin(plan, identity, inputs)
         clean_temporaries(plan.folder)
@@ -114,7 +115,7 @@ def produce(
             },
             environment=artifact.environment(),
         )
-        artifact.write_manifest(plan.folder, manifest)
+        _complete(plan.folder, manifest)
         fault(f"{plan.step}.after_manifest")
         _tidy(plan.folder)
         return _judged(plan, manifest, console)
@@ -127,6 +128,15 @@ def _build(plan: Plan, build: Callable[[], Built]) -> Built:
     except RedwhaleError as error:
         if error.exit_code == USAGE:
             shutil.rmtree(scratch_of(plan.folder), ignore_errors=True)
+        raise
+
+
+def _complete(folder: Path, manifest: Manifest) -> None:
+    """Publish the manifest; one that the disk may not hold, though it has its name already, is taken back."""
+    try:
+        artifact.write_manifest(folder, manifest)
+    except RedwhaleError:
+        (folder / artifact.MANIFEST_NAME).unlink(missing_ok=True)
         raise
 
 

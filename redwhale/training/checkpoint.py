@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from redwhale.core.artifact import hash_files, hash_json
 from redwhale.core.console import Console
-from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.publish import atomic_folder
 from redwhale.core.step import begun_identity
@@ -38,6 +38,7 @@ _FILE_BYTES = 2**28  # small enough that the files of a large model are digested
 _SPARE = 1.02  # headers, and what others write meanwhile
 _ALWAYS = ("master", *MOMENTS)
 _STATE_BYTES = 12  # master and both moments in float32, per element
+_NOT_WHOLE = (OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass
@@ -64,18 +65,19 @@ class StageState:
 
 
 def save(
-    folder: Path, state: StageState, *, engine: Engine, trained: Sequence[TrainedTensor], keep: int, world: World
+    folder: Path, state: StageState, *, engine: Engine, trained: Sequence[TrainedTensor], keep: int | None, world: World
 ) -> None:
-    """Write one checkpoint (all processes gather, process 0 writes) and drop all but the newest ``keep``.
+    """Write one checkpoint (all processes gather, process 0 writes) and drop all but the newest ``keep``, if any.
 
     No process returns before it is written: one that ended earlier, being interrupted, would make its
     launcher end process 0 in the middle of writing.
     """
     state.adam_steps = engine.adam_steps()
     target = folder / f"step-{state.step:06d}"
+    size = size_bytes(trained)
     if world.leads:
-        need_disk(folder, sum(tensor.size for tensor in trained) * _STATE_BYTES)
-    with atomic_folder(target) if world.leads else contextlib.nullcontext() as temporary:
+        need_disk(folder, size)
+    with atomic_folder(target, size_bytes=size) if world.leads else contextlib.nullcontext() as temporary:
         named: dict[Path, list[str]] = {}
         for number, names in enumerate(_share_out(trained)):
             tensors = {}
@@ -101,21 +103,59 @@ def save(
             (temporary / STATE_NAME).write_text(text, encoding="utf-8")
     if world.leads:
         fault("checkpoint.before_rotation", target / STATE_NAME)
-        for old in _stored(folder)[keep:]:
-            shutil.rmtree(old)
-            fault("checkpoint.after_removal", target / STATE_NAME)
+        _rotate(target, trained=trained, keep=keep)
     world.share(target.name)
 
 
-def need_disk(folder: Path, size_bytes: int) -> None:
-    """Raise exit code 4 where a checkpoint of so many bytes would not fit; those there are stay."""
+def _rotate(newest: Path, *, trained: Sequence[TrainedTensor], keep: int | None) -> None:
+    """Remove what the checkpoint just written replaces, once it can be read.
+
+    Those of later steps were passed over as damaged, when the stage went on from an earlier one.
+    """
+    try:
+        open_stored(newest, trained=trained)
+    except _NOT_WHOLE as error:
+        raise RedwhaleError(
+            f"the checkpoint just written cannot be read ({error}); those before it stay", where=str(newest),
+            fix="check the disk and run the same command again", exit_code=FAILED,
+        ) from error  # fmt: skip
+    later = [path for path in _stored(newest.parent) if _step_of(path) > _step_of(newest)]
+    for old in later + (_stored(newest.parent)[len(later) + keep :] if keep else []):
+        shutil.rmtree(old)
+        fault("checkpoint.after_removal", newest / STATE_NAME)
+
+
+def size_bytes(trained: Sequence[TrainedTensor]) -> int:
+    """Return the bytes of one checkpoint."""
+    return sum(tensor.size for tensor in trained) * _STATE_BYTES
+
+
+def need_disk(folder: Path, size_bytes: int, *, what: str = "a checkpoint takes") -> None:
+    """Raise exit code 4 where so many bytes would not fit; the checkpoints there are stay."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size_bytes * _SPARE:
         raise RedwhaleError(
-            f"a checkpoint takes {size_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free", where=str(folder),
+            f"{what} {_in_gb(size_bytes)}, {_in_gb(free)} are free", where=str(folder),
             fix="make room; the same command goes on from the last checkpoint", exit_code=RESOURCES,
         )  # fmt: skip
+
+
+def _in_gb(size_bytes: int) -> str:
+    """Return a size in GB, in bytes too."""
+    return f"{size_bytes / 1e9:.1f} GB ({size_bytes:,} bytes)"
+
+
+def need_disk_for_stage(
+    folder: Path, *, trained: Sequence[TrainedTensor], saves: int, keep: int, model_bytes: int
+) -> None:  # fmt: skip
+    """Raise exit code 4 where the checkpoints and the model that a stage has yet to write would not fit.
+
+    A checkpoint is written before an old one is removed; the model is, while the last ``keep`` are there.
+    """
+    there, one = len(_stored(folder)), size_bytes(trained)
+    most = max(min(there + saves, keep + 1) * one, min(there + saves, keep) * one + model_bytes)
+    need_disk(folder, max(most - there * one, 0), what=f"checkpoints of {_in_gb(one)} each and the model take")
 
 
 def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:
@@ -133,7 +173,13 @@ def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:
 
 
 def _stored(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+    """Return the checkpoints of a folder, newest first."""
+    found = (path for path in folder.glob("step-*") if path.is_dir() and path.name[5:].isdecimal())
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 @dataclass(frozen=True)
@@ -160,7 +206,7 @@ def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) 
     for path in (stored := _stored(folder)):
         try:
             return open_stored(path, trained=trained, digests=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except _NOT_WHOLE as error:
             before = "the stage starts from its beginning" if path == stored[-1] else "trying the one before"
             console.warn(f"{path} is damaged ({error}); {before}")
     return None
@@ -169,14 +215,14 @@ def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) 
 def recorded_micro_batch(folder: Path) -> int | None:
     """Return the micro-batch that the newest readable checkpoint was made with, None where there is none."""
     for path in _stored(folder):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*_NOT_WHOLE):
             size = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))["state"]["micro_batch"]
             return None if size is None else int(size)
     return None
 
 
 def open_stored(path: Path, *, trained: Sequence[TrainedTensor], digests: bool = False) -> Stored:
-    """Open one checkpoint; raise ValueError, KeyError or OSError where it is not whole, exit code 2 where foreign."""
+    """Open one checkpoint; raise an error of ``_NOT_WHOLE`` where it is not whole, exit code 2 where foreign."""
     raw = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))
     if raw["schema_version"] != SCHEMA:
         raise ValueError(f"schema {raw['schema_version']}, this version reads {SCHEMA}")
@@ -193,10 +239,21 @@ def open_stored(path: Path, *, trained: Sequence[TrainedTensor], digests: bool =
     found = hash_files(path / name for name in records) if digests else [one["sha256"] for one in records.values()]
     if flawed := [name for name, digest in zip(records, found, strict=True) if records[name]["sha256"] != digest]:
         raise ValueError(f"{flawed[0]} does not match its digest")
+    for name in records:
+        _check_header(path / name)
     files = {tensor: name for name, record in records.items() for tensor in record["tensors"]}
     if missing := [tensor.name for tensor in trained if tensor.name not in files]:
         raise ValueError(f"{missing[0]} is not in it")
     return Stored(path, StageState(**raw["state"]), files)
+
+
+def _check_header(path: Path) -> None:
+    """Raise where a file is not as long as its own header has it, as on a disk that has lost what it took."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 @torch.no_grad()

@@ -77,7 +77,8 @@ def _save_weights(model: Any, folder: Path) -> None:
 
 def write(folder: Path, *, parent: Path, rebuilt: Prepared) -> list[Path]:
     """Publish the model folder whole: weights as safetensors, every small file as the parent has it."""
-    with atomic_folder(folder) as temporary:
+    size_bytes = sum(tensor.nbytes for tensor in rebuilt.model.parameters())
+    with atomic_folder(folder, size_bytes=size_bytes) as temporary:
         _save_weights(rebuilt.model, temporary)
         for path in sorted(parent.iterdir()):
             weights = path.name.endswith((".safetensors", ".safetensors.index.json"))

@@ -58,7 +58,7 @@ class MovementGuard:
         still = [name for name, before in self._trained.items() if self._stands_still(name, before)]
         if still:
             raise RedwhaleError(
-                f"{len(still)} trainable tensors did not change in {UPDATES_BEFORE_CHECK} updates: {_some(still)}",
+                f"{len(still)} trainable tensors did not change in {UPDATES_BEFORE_CHECK} updates: {some(still)}",
                 fix="their gradient does not reach them; check the stage's `train` against the data", exit_code=FAILED,
             )  # fmt: skip
         self.check_frozen()
@@ -78,10 +78,11 @@ class MovementGuard:
         """Raise, naming tensors, where one that is frozen has moved."""
         moved = [name for name, before in self._frozen.items() if fingerprint(self._engine.frozen(name)) != before]
         if moved:
-            raise RedwhaleError(f"{len(moved)} frozen tensors have changed: {_some(moved)}", exit_code=FAILED)
+            raise RedwhaleError(f"{len(moved)} frozen tensors have changed: {some(moved)}", exit_code=FAILED)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -99,10 +100,11 @@ def english_over(measured: dict[str, Any], base: float | None) -> float | None:
 
 
 def refuse_skips(in_row: int, *, step: int, update: Update, loss: float) -> None:
-    """Raise after too many updates in a row were skipped; the last checkpoint stays."""
+    """Raise after too many updates in a row were skipped; the checkpoints of before them stay."""
     if in_row >= MOST_SKIPPED_IN_ROW:
         raise RedwhaleError(
-            f"loss ({loss:g}) or gradient ({update.gradient_norm:g}) was not finite in {in_row} steps in a row, "
-            f"up to step {step}",
-            fix="lower `learning_rate` or `clip_norm`, or look at the model it starts from", exit_code=FAILED,
+            f"loss ({loss:g}) or gradient ({update.gradient_norm:g}) was a spike or not finite in {in_row} steps in a "
+            f"row, up to step {step}",
+            fix="look at what they read (metrics.jsonl) and at the model it starts from, or begin anew with a lower "
+            "`learning_rate` or `clip_norm`; the checkpoints of before them are kept", exit_code=FAILED,
         )  # fmt: skip

@@ -22,7 +22,7 @@ from redwhale.training.engine import Engine
 from redwhale.training.held_out import HeldOut
 from redwhale.training.launch import World, stop_signals
 from redwhale.training.layout import CHECKPOINTS_NAME
-from redwhale.training.meter import Meter
+from redwhale.training.meter import METRICS_NAME, Meter
 from redwhale.training.partition import TrainedTensor
 from redwhale.training.schedule import Course
 
@@ -111,7 +111,8 @@ def _step(
     meter.step(row, tokens=run.course.step_tokens, progress=progress)
     if not update.applied:
         reason = f"the loss {loss:.4g} is a spike" if spike else "loss or gradient is not finite"
-        run.console.warn(f"{run.name}: update {state.step} was skipped: {reason}")
+        read = f"it read {guard.some(row['blocks'])} (`blocks` in {METRICS_NAME})"
+        run.console.warn(f"{run.name}: update {state.step} was skipped: {reason}; {read}")
     guard.refuse_skips(state.skipped_in_row, step=state.step, update=update, loss=loss)
     return update, stop
 
@@ -196,10 +197,11 @@ def _stop_at_gate(run: StageRun, state: StageState) -> None:
 
 
 def _save(run: StageRun, state: StageState) -> None:
+    """Keep a checkpoint; while updates are skipped none is removed for it: one of before that must stay."""
+    keep = None if state.skipped_in_row else run.settings.checkpoints.keep
     checkpoint.save(
-        run.folder / CHECKPOINTS_NAME, state, engine=run.engine, trained=run.trained,
-        keep=run.settings.checkpoints.keep, world=run.world,
-    )  # fmt: skip
+        run.folder / CHECKPOINTS_NAME, state, engine=run.engine, trained=run.trained, keep=keep, world=run.world
+    )
 
 
 def _wishes(number: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import mmap
 import resource
 import time
 from collections.abc import Iterator, Sequence
@@ -60,10 +61,11 @@ class Meter:
         self.seconds = {"data": 0.0, "checkpoints": 0.0, "measuring": 0.0}
         self._last, self._data_before = time.perf_counter(), 0.0
         if self._path is not None:
-            kept = _rows_up_to(self._path, resumed_step)
-            write_bytes(self._path, kept)
-            for line in kept.splitlines():
-                self._track(json.loads(line))
+            _cut_rows(self._path, resumed_step)
+            if trackers:
+                with self._path.open(encoding="utf-8") as kept:
+                    for line in kept:
+                        self._track(json.loads(line))
 
     @contextlib.contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -144,14 +146,23 @@ def _used_in_words(used: dict[str, float]) -> str:
     return f"{used['tflops']:.3g} TFLOP/s" if used else ""
 
 
-def _rows_up_to(path: Path, step: int) -> bytes:
-    """Return the rows of steps up to ``step``, whole lines only, so that no step stands twice after a resume."""
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["step"] < step or (row["step"] == step and step > 0):
-            kept.append(line + "\n")
-    return "".join(kept).encode()
+def _cut_rows(path: Path, step: int) -> None:
+    """Cut rows of steps after ``step``, and half a row, off the end, so that no step stands twice after a resume.
+
+    What stays is not read: of a million steps it would be hundreds of MB.
+    """
+    if not path.is_file() or not step or not (end := path.stat().st_size):
+        write_bytes(path, b"")
+        return
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0) as text:
+            while end and not _is_row_up_to(text[text.rfind(b"\n", 0, end - 1) + 1 : end], step):
+                end = text.rfind(b"\n", 0, end - 1) + 1
+        file.truncate(end)
+
+
+def _is_row_up_to(line: bytes, step: int) -> bool:
+    try:
+        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -84,3 +84,8 @@ class Course:
         if tokens is None or step < 1:
             return False
         return step * self.step_tokens // tokens > (step - 1) * self.step_tokens // tokens
+
+    def saves(self, every: int, *, after: int) -> int:
+        """Return how many checkpoints are due after step ``after``: each time ``every`` tokens are passed, and last."""
+        passed = [step * self.step_tokens // every for step in (after, max(self.steps - 1, after))]
+        return min(passed[1] - passed[0], self.steps - 1 - after) + 1 if after < self.steps else 0

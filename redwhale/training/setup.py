@@ -28,6 +28,7 @@ from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.loop import StageRun
 from redwhale.training.model import Prepared, prepare
 from redwhale.training.partition import TableRow, TrainedTensor
+from redwhale.training.schedule import Course
 from redwhale.training.stage_data import StageData
 
 
@@ -101,6 +102,21 @@ def find_checkpoint(
     found = found or checkpoint.open_stored(home / name, trained=trained)
     console.note(f"resuming after step {found.state.step} ({found.folder.name})")
     return found
+
+
+def check_disk(
+    recipe: Recipe, index: int, *, trained: Sequence[TrainedTensor], course: Course, after: int, world: World
+) -> None:  # fmt: skip
+    """Raise exit code 4, before anything is trained, where the disk has no room for what the stage is to write."""
+    if not world.leads:
+        return
+    settings: Pretrain = recipe.need("pretrain")
+    parts = recipe.model_folder(index - 1).glob("*.safetensors")
+    checkpoint.need_disk_for_stage(
+        recipe.stage_folder(index) / CHECKPOINTS_NAME, trained=trained, keep=settings.checkpoints.keep,
+        saves=course.saves(settings.checkpoints.every, after=after),
+        model_bytes=sum(path.stat().st_size for path in parts),
+    )  # fmt: skip
 
 
 def plan_loaded(

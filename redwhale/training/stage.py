@@ -61,6 +61,8 @@ def _train_stage(
     ):
         console.warn(caution)
     stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
+    at = stored.state.step if stored else 0
+    setup.check_disk(recipe, index, trained=trained, course=data.course, after=at, world=world)
     if stored:
         checkpoint.load_masters(trained, stored.tensors)
     runner = engine.make_engine(

@@ -157,7 +157,7 @@ def write_shard(shard: WrittenShard, target: Path, copied: dict[str, bytes]) -> 
     encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     encoded += b" " * (-len(encoded) % 8)
     digest = hashlib.sha256()
-    with atomic_file(target) as temporary, temporary.open("wb") as file:
+    with atomic_file(target, size_bytes=shard.bytes) as temporary, temporary.open("wb") as file:
         for chunk in _chunks(shard, len(encoded).to_bytes(8, "little") + encoded, copied):
             file.write(chunk)
             digest.update(chunk)

@@ -42,6 +42,7 @@ def refused(recipe: Recipe, index: int = 0) -> RedwhaleError:
     return error
 
 
+@pytest.mark.promise("F31")
 def test_stage_out_of_order(tmp_path: Path, starts: Starts) -> None:
     recipe = write_recipe(starts(tmp_path), stage("a", layers="odd"), stage("b", layers="even"))
     error = refused(recipe, 1)
@@ -50,6 +51,7 @@ def test_stage_out_of_order(tmp_path: Path, starts: Starts) -> None:
     assert "redwhale init-model" in refused(recipe).fix
 
 
+@pytest.mark.promise("F13", "F31")
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path, starts: Starts) -> None:
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"))
     path = recipe.model_0_folder / "tokenizer.json"
@@ -66,6 +68,7 @@ def change_rows(recipe: Recipe, **numbers: int) -> None:
     record_again(recipe.model_0_folder)
 
 
+@pytest.mark.promise("F31")
 def test_a_vocabulary_that_is_not_the_rows_is_refused(tmp_path: Path, starts: Starts) -> None:
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"))
     change_rows(recipe, new_rows=stages.NEW_ROWS - 10, padding_rows=stages.PADDING_ROWS + 10)
@@ -94,6 +97,7 @@ def test_a_mixture_of_a_missing_source_is_refused(tmp_path: Path, starts: Starts
     assert error.fix == "sources: news, docs"
 
 
+@pytest.mark.promise("F13")
 def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path, starts: Starts) -> None:
     root = starts(tmp_path)
     begin(write_recipe(root, stage(layers="odd"), checkpoints={"every": 256}))
@@ -102,6 +106,7 @@ def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path, star
     assert "--fresh" in error.fix
 
 
+@pytest.mark.promise("F13")
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, starts: Starts) -> None:
     own = write_recipe(starts(tmp_path / "a"), stage(layers="odd"), checkpoints={"every": 256})
     other = write_recipe(starts(tmp_path / "b"), stage(layers="odd", learning_rate=2e-3), checkpoints={"every": 256})
@@ -160,6 +165,7 @@ def test_an_architecture_that_cannot_be_trained_is_refused(tmp_path: Path) -> No
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
+@pytest.mark.promise("F10", "F13", "F31")
 def test_a_parent_or_tokens_that_do_not_fit_are_refused(tmp_path: Path, starts: Callable[..., Path]) -> None:
     root = starts(tmp_path)
     two = [stage(layers="odd"), stage("two", layers="even")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,7 @@ def test_a_sequence_does_not_depend_on_what_was_asked_before() -> None:
         assert left.input_ids.tolist() == right.input_ids.tolist()
 
 
+@pytest.mark.promise("F4", "F5")
 @pytest.mark.parametrize("packing", ["concatenate", "best-fit"])
 def test_a_seek_gives_what_walking_there_gives(packing: str) -> None:
     """Over a hundred epochs of one source and many rounds of the pattern, from where an earlier stage ended."""
@@ -203,6 +205,7 @@ def test_a_seek_gives_what_walking_there_gives(packing: str) -> None:
         }
 
 
+@pytest.mark.promise("F14")
 def test_two_processes_that_share_the_numbers_see_every_sequence_once() -> None:
     store = make_store(news=[11] * 40, wiki=[5] * 30)
     whole = [make_order(store).address(i) for i in range(96)]
@@ -210,6 +213,7 @@ def test_two_processes_that_share_the_numbers_see_every_sequence_once() -> None:
     assert [split[i] for i in range(96)] == whole
 
 
+@pytest.mark.promise("F4")
 @pytest.mark.parametrize("packing", ["concatenate", "best-fit"])
 def test_no_block_comes_twice_in_an_epoch_even_over_stage_borders(packing: str) -> None:
     store = make_store(news=[11] * 40, wiki=[5] * 30)
@@ -295,3 +299,14 @@ def test_an_unfinished_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RedwhaleError, match="no finished result") as caught:
         TokenStore.open(tmp_path)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.promise("F5")
+def test_a_stage_goes_on_at_step_a_million_without_walking_there() -> None:
+    order = make_order(make_store(news=[11] * 4000, wiki=[5] * 30_100), mixture={"news": 0.3, "wiki": 0.7})
+    first = 1_000_000 * 256
+    started = time.process_time()
+    found = [order.address(index) for index in range(first, first + 256)]
+    assert time.process_time() - started < 1
+    assert len(set(found)) == 256 and {name for name, _ in found} == {"news", "wiki"}
+    assert sum(order.cursor_after(first).values()) == first

@@ -182,6 +182,7 @@ def test_zero_makes_the_updates_of_the_plain_engine(model: Path, engine: str) ->
     assert f"ZeRO-{engine[5]}" in zero[2].name
 
 
+@pytest.mark.promise("F29")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ["plain", "zero-2", "zero-3", "zero-2-offload", "zero-3-offload"])
 def test_an_update_that_is_not_finite_is_skipped_and_the_next_one_made(

@@ -14,6 +14,7 @@ import torch
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Spikes
+from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import guard, measuring, parent
 from redwhale.training.data import DataOrder, TokenStore
 from redwhale.training.engine import PlainEngine
@@ -28,6 +29,7 @@ from tests.training.stages import rows, run, stage, write_recipe
 OLD_ROWS = stages.VOCABULARY - stages.NEW_ROWS
 
 
+@pytest.mark.promise("F29")
 def test_spikes_by_hand() -> None:
     spikes = Spikes(deviations=2, window=8)
     recent = [1.0, 3.0] * 4  # mean 2, deviation 1
@@ -39,6 +41,7 @@ def test_spikes_by_hand() -> None:
     assert not guard.is_spike(float("nan"), recent, spikes)  # not finite: another guard's
 
 
+@pytest.mark.promise("F29")
 @pytest.mark.parametrize("deepspeed", [None, {"zero": 2}, {"zero": 3}])
 def test_a_spike_is_dropped_and_named_and_data_goes_on(
     tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, deepspeed: dict[str, Any] | None
@@ -122,22 +125,36 @@ def test_forgotten_english_stops_the_stage_and_a_raised_gate_lets_it_go_on(
     assert manifest.counts["steps"] == 5 and not manifest.stopped_by_gate
 
 
+def rows_there(recipe: Recipe) -> bool:
+    return (recipe.stage_folder(0) / "metrics.jsonl").exists()
+
+
 class _Usage(NamedTuple):
     total: int
     used: int
     free: int
 
 
-def test_no_room_for_a_checkpoint_is_said_before_it_is_written(
+@pytest.mark.promise("F7")
+def test_no_room_for_a_stage_s_files_is_said_before_it_is_trained(
     tmp_path: Path, starts: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"), checkpoints={"every": 256})
+    needed = max(3 * 18_560 * 12, 2 * 18_560 * 12 + (recipe.model_0_folder / "model.safetensors").stat().st_size)
+    said = rf"each and the model take 0\.0 GB \({needed:,} bytes\), 0\.0 GB \(1,000 bytes\) are free"
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda folder: _Usage(10**9, 10**9, 1000))
-        with pytest.raises(RedwhaleError, match=r"a checkpoint takes .* GB, 0\.0 GB are free") as caught:
+        with pytest.raises(RedwhaleError, match=said) as caught:
             run(recipe)
     assert caught.value.exit_code == 4
-    assert not list((recipe.stage_folder(0) / CHECKPOINTS_NAME).iterdir())
+    assert not list((recipe.stage_folder(0) / CHECKPOINTS_NAME).iterdir()) and not rows_there(recipe)
+    with monkeypatch.context() as full:  # another program fills it after the stage has begun
+        sizes = iter([10**9, 10**9])
+        full.setattr(shutil, "disk_usage", lambda folder: _Usage(10**9, 0, next(sizes, 1000)))
+        with pytest.raises(RedwhaleError, match=r"a checkpoint takes .* GB .*, 0\.0 GB .* are free") as caught:
+            run(recipe)
+    assert caught.value.exit_code == 4
+    assert [path.name for path in (recipe.stage_folder(0) / CHECKPOINTS_NAME).iterdir()] == ["step-000001"]
     assert run(recipe).counts["steps"] == 5
 
 

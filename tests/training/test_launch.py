@@ -22,6 +22,7 @@ def test_echoes_of_a_signal_are_one_wish() -> None:
         assert stopping()
 
 
+@pytest.mark.promise("F6")
 def test_a_second_ctrl_c_interrupts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with stop_signals():
         os.kill(os.getpid(), signal.SIGINT)

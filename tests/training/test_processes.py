@@ -131,6 +131,7 @@ def test_two_processes_make_the_model_of_one(tmp_path: Path, deepspeed: Any) -> 
     assert manifest.counts["valid_tokens"] == read_manifest(one.stage_folder(0)).counts["valid_tokens"]
 
 
+@pytest.mark.promise("F6")
 @pytest.mark.fault
 def test_stopping_one_process_stops_both_with_a_checkpoint(tmp_path: Path) -> None:
     often = {"measure": {"every": 7 * 32, "documents": 1}}
@@ -195,6 +196,7 @@ def gap(changed: Recipe, unchanged: Recipe, record_property: Callable[[str, obje
     return found
 
 
+@pytest.mark.promise("F14")
 @pytest.mark.fault
 @pytest.mark.parametrize("change", FP32_CHANGES)
 def test_another_engine_or_number_of_processes_goes_on_alike(
@@ -234,6 +236,7 @@ def test_pretrain_starts_the_processes_that_the_recipe_asks_for(tmp_path: Path) 
     assert "2 processes" in read_manifest(two.stage_folder(0)).metrics["engine"]
 
 
+@pytest.mark.promise("F6")
 @pytest.mark.fault
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_to_the_command_saves_and_the_command_goes_on(tmp_path: Path, number: int, code: int) -> None:

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import checkpoint, step
 from redwhale.training.layout import CHECKPOINTS_NAME
+from tests import forked
 from tests.training.stages import rows, run, stage, state_of, write_recipe
 
 
@@ -45,6 +44,7 @@ def same_model(one: Recipe, other: Recipe, index: int = 0) -> None:
     assert read_manifest(one.stage_folder(index)).digest == read_manifest(other.stage_folder(index)).digest
 
 
+@pytest.mark.promise("F6")
 @pytest.mark.parametrize("deepspeed", [None, {"zero": 2}], ids=["plain", "zero-2"])
 def test_a_stage_that_is_told_to_stop_goes_on_bit_by_bit(
     tmp_path: Path, starts: Callable[..., Path], deepspeed: Any
@@ -70,12 +70,8 @@ def test_a_stage_that_is_told_to_stop_goes_on_bit_by_bit(
 
 def kill_at(root: Path, point: str, index: int = 0) -> None:
     """Run `redwhale pretrain` as a process of its own that kills itself at a named point."""
-    environment = os.environ | {"REDWHALE_FAULT": point, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, "-m", "redwhale", "pretrain", "--stage", str(index + 1), "-c", str(root / "redwhale.yaml")],
-        env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    ended = forked.redwhale("pretrain", "--stage", str(index + 1), cwd=root, fault=point)
+    assert ended.code == -signal.SIGKILL, ended.err[-2000:]
 
 
 def checkpoints(recipe: Recipe, index: int = 0) -> list[str]:
@@ -88,6 +84,7 @@ def course(recipe: Recipe, index: int = 0) -> list[dict[str, Any]]:
     return [{key: row[key] for key in stable} for row in rows(recipe, index) if "loss" in row]
 
 
+@pytest.mark.promise("F3")
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.parametrize("deepspeed", [None, {"zero": 2}], ids=["plain", "zero-2"])
@@ -114,6 +111,7 @@ def test_killed_and_run_again_the_model_is_the_same(
     assert [row["step"] for row in course(killed)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.promise("F3", "F4")
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
@@ -139,6 +137,7 @@ def test_a_hundred_steps_are_fifty_a_kill_and_fifty(tmp_path: Path, starts: Call
     assert counts == [read_manifest(whole.stage_folder(index)).counts for index in range(2)]
 
 
+@pytest.mark.promise("F3")
 @pytest.mark.fault
 def test_a_kill_after_a_checkpoint_loses_the_steps_since(tmp_path: Path, starts: Callable[..., Path]) -> None:
     whole = write_recipe(starts(tmp_path / "a"), stage(layers="odd"))
@@ -150,6 +149,7 @@ def test_a_kill_after_a_checkpoint_loses_the_steps_since(tmp_path: Path, starts:
     same_model(whole, killed)
 
 
+@pytest.mark.promise("F3")
 @pytest.mark.fault
 def test_a_kill_before_any_checkpoint_starts_over(tmp_path: Path, starts: Callable[..., Path]) -> None:
     whole = write_recipe(starts(tmp_path / "a"), stage(layers="odd"))
@@ -169,6 +169,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(bytes(data))
 
 
+@pytest.mark.promise("F10", "F11")
 @pytest.mark.parametrize("damage", ["newest", "all"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(
     tmp_path: Path, starts: Callable[..., Path], capsys: pytest.CaptureFixture[str], damage: str
@@ -210,6 +211,7 @@ def test_another_engine_takes_over_where_one_stopped(tmp_path: Path, starts: Cal
     assert all(torch.allclose(left[name], right[name], rtol=0, atol=1e-6) for name in left)
 
 
+@pytest.mark.promise("F6")
 def test_a_signal_in_the_last_step_is_heard(tmp_path: Path, starts: Callable[..., Path]) -> None:
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"), measure={"every": 256, "documents": 1, "samples": 0})
     with pytest.raises(RedwhaleError, match="interrupted after step 5 of 5; a checkpoint is saved") as caught:
@@ -234,6 +236,7 @@ def test_a_checkpoint_holds_only_named_float32_tensors(tmp_path: Path, starts: C
     assert (state["step"], state["updates"], state["adam_steps"]) == (2, 2, 2)
 
 
+@pytest.mark.promise("F10")
 def test_no_bit_of_a_state_flips_unseen(tmp_path: Path, starts: Callable[..., Path]) -> None:
     recipe = write_recipe(starts(tmp_path), stage(norms="final"), measure={"every": 256, "documents": 1, "samples": 0})
     with pytest.raises(RedwhaleError, match="interrupted"):
