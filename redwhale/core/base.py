@@ -64,6 +64,11 @@ def weight_files(folder: Path) -> list[Path]:
                 "the index names no shard, or one outside its folder", where=str(index), fix="fetch the model again",
                 exit_code=USAGE,
             )  # fmt: skip
+        if unsafe := [name for name in names if not name.endswith(".safetensors")]:
+            raise RedwhaleError(
+                f"the index names weights that are no safetensors ({unsafe[0]}) and can run code when read",
+                where=str(index), fix="use a safetensors version of the model, or convert it", exit_code=USAGE,
+            )  # fmt: skip
     for name in names:
         if not (folder / name).is_file():
             raise RedwhaleError(

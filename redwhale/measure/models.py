@@ -8,21 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.errors import FAILED, RESOURCES, RedwhaleError
+from redwhale.core.base import weight_files
+from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
 
 if TYPE_CHECKING:
     import torch
+
+_ADAPTER_NAME = "adapter_config.json"
 
 
 def load_model(folder: Path, device: torch.device, *, dtype: str = "stored") -> Any:
     """Load a causal language model for measuring, in the precision that it is stored in or in ``dtype``.
 
-    Raises where its files cannot be read or lack a tensor, which the library would fill with noise.
+    Raises where its files cannot be read or lack a tensor, which the library would fill with noise, and exit code 2
+    where they are not safe or an adapter stands among them, with which the library would load another model.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    if (folder / _ADAPTER_NAME).is_file():
+        raise RedwhaleError(
+            f"the folder holds an adapter ({_ADAPTER_NAME}), not a model alone", where=str(folder), exit_code=USAGE,
+            fix="merge it into its model, or take its files out",
+        )  # fmt: skip
+    weight_files(folder)
     logging.disable_progress_bar()
     loaded: Any
     try:
@@ -88,6 +98,11 @@ def dtype_of(model: Any) -> str:
 
 
 def unloadable(part: str, folder: Path, error: Exception) -> RedwhaleError:
-    """Return the error for a ``part`` of a model's folder that its library cannot load."""
+    """Return the error for a ``part`` of a model's folder that its library cannot load; exit code 2 for own code."""
+    if "trust_remote_code" in str(error):
+        return RedwhaleError(
+            f"the {part} cannot be loaded without running code that it brings, which is never done", where=str(folder),
+            fix="choose a model of a kind that transformers knows by itself", exit_code=USAGE,
+        )  # fmt: skip
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return RedwhaleError(f"the {part} cannot be loaded ({first_line})", where=str(folder), exit_code=FAILED)

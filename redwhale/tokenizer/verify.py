@@ -224,10 +224,10 @@ def transformers_agree(base: BaseTokenizer, new: Tokenizer, folder: Path, texts:
 
     special = {role: _token_id(base, token) for role, token in base.special.items()}
     wanted = ids_of(new, texts)
-    loaded = AutoTokenizer.from_pretrained(folder)
+    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     with tempfile.TemporaryDirectory() as saved:
         loaded.save_pretrained(saved)
-        reloaded = AutoTokenizer.from_pretrained(saved)
+        reloaded = AutoTokenizer.from_pretrained(saved, local_files_only=True, trust_remote_code=False)
     every = {"AutoTokenizer": (loaded, 1), "AutoTokenizer, saved and read again,": (reloaded, 5)}
     for name, (tokenizer, step) in every.items():
         found = _transformers_ids(tokenizer, texts[::step])

@@ -72,19 +72,37 @@ class Prepared:
 
 
 def load_model(folder: Path) -> Any:
-    """Load a model folder on the CPU in the dtype it is stored in, with SDPA attention."""
+    """Load a model folder on the CPU in the dtype it is stored in, with SDPA attention.
+
+    Raises exit code 2 for an architecture that cannot be trained, and where the files are not those of the config: the
+    library would fill what is missing with noise.
+    """
     from transformers import AutoModelForCausalLM
 
+    loaded: Any
     try:
         with quiet_bars():
-            return AutoModelForCausalLM.from_pretrained(
-                folder, dtype="auto", attn_implementation=IMPLEMENTATION, use_safetensors=True, local_files_only=True
-            )
+            loaded = AutoModelForCausalLM.from_pretrained(
+                folder, dtype="auto", attn_implementation=IMPLEMENTATION, use_safetensors=True, local_files_only=True,
+                trust_remote_code=False, output_loading_info=True,
+            )  # fmt: skip
     except ValueError as error:  # an architecture that the library does not know, or without this attention
         raise RedwhaleError(
             f"the model cannot be trained ({str(error).splitlines()[0]})", where=str(folder),
             fix="choose a base that transformers loads as a causal model with SDPA attention", exit_code=USAGE,
         ) from error  # fmt: skip
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise _unfit("the model's files hold tensors of other shapes than its config.json says", folder) from error
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        raise _unfit(f"the model's files lack {', '.join(missing[:3])}", folder)
+    return model
+
+
+def _unfit(what: str, folder: Path) -> RedwhaleError:
+    return RedwhaleError(what, where=str(folder), fix="make the model again with --fresh", exit_code=USAGE)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ def test_a_hub_name_is_not_fetched_unasked(tmp_path: Path) -> None:
         base_folder(recipe_for(tmp_path, "nobody/none"), fetch=False)
 
 
+@pytest.mark.promise("F25")
 def test_pickled_weights_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"x")

@@ -14,6 +14,7 @@ import torch
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.recipe import Recipe
+from redwhale.training import step
 from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.model import load_model
 from redwhale.training.setup import refuse_learned_positions
@@ -104,6 +105,47 @@ def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(tmp_path: Path, star
     error = refused(write_recipe(root, stage(layers="odd", learning_rate=2e-3)))
     assert error.what == "pretrain was made from other settings: stage.learning_rate: 0.001 -> 0.002"
     assert "--fresh" in error.fix
+
+
+@pytest.mark.promise("F13")
+def test_a_stage_of_another_algorithm_is_refused_and_made_again_with_fresh(
+    tmp_path: Path, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(starts(tmp_path), stage(norms="final"), checkpoints={"every": 256})
+    begin(recipe)
+    with monkeypatch.context() as newer:
+        newer.setattr(step, "ALGORITHM", step.ALGORITHM + 1)
+        error = refused(recipe)
+        assert error.what == "pretrain was made from other settings: the step's algorithm" and "--fresh" in error.fix
+        made = run(recipe, fresh=True)
+        assert len([row for row in rows(recipe) if "loss" in row]) == made.counts["steps"] == 5
+        assert run(recipe) == made
+    with pytest.raises(RedwhaleError, match="the step's algorithm") as caught:  # finished, not only begun
+        run(recipe)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.promise("F31")
+def test_one_matrix_trained_in_two_ways_is_refused(tmp_path: Path, starts: Starts) -> None:
+    root = starts(tmp_path, tied=True)
+    for head in ("none", "all"):
+        error = refused(write_recipe(root, stage(embedding="new", head=head, layers="odd")))
+        assert error.what == f"embedding (new) and head ({head}) are one matrix in this model"
+
+
+@pytest.mark.promise("F31")
+def test_a_head_that_is_not_the_embedding_s_or_not_there_is_refused(tmp_path: Path, starts: Starts) -> None:
+    from safetensors.torch import save_file
+
+    recipe = write_recipe(starts(tmp_path), stage(layers="odd"))
+    whole = stages.state_of(recipe.model_0_folder)
+    without = {name: tensor for name, tensor in whole.items() if name != "lm_head.weight"}
+    fewer = without | {"lm_head.weight": whole["lm_head.weight"][:-8].clone()}
+    for tensors, reason in ((fewer, "tensors of other shapes than its config.json says"), (without, "lack lm_head.w")):
+        save_file(tensors, recipe.model_0_folder / "model.safetensors", metadata={"format": "pt"})
+        record_again(recipe.model_0_folder)
+        error = refused(recipe)
+        assert reason in error.what and error.where == str(recipe.model_0_folder)
 
 
 @pytest.mark.promise("F13")

@@ -31,7 +31,7 @@ def make_scorer(recipe: Recipe, *, questions: int) -> Callable[..., dict[str, An
         from transformers import AutoConfig
 
         folder = recipe.model_0_folder
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         context_tokens = models.context_of(SimpleNamespace(config=config))
         return step.build_questions(recipe, settings), targets.load_default_tokenizer(folder), context_tokens
 
