@@ -76,6 +76,7 @@ def test_bad_lines_cost_only_themselves(workspace: Path) -> None:
     assert redwhale("preprocess", "--set", "workdir=other", cwd=workspace).returncode == 3  # the gate
 
 
+@pytest.mark.promise("F25")
 def test_a_base_without_safetensors(workspace: Path) -> None:
     (workspace / "base" / "model.safetensors").rename(workspace / "base" / "pytorch_model.bin")
     assert redwhale("train-tokenizer", cwd=workspace).returncode == 0
@@ -84,6 +85,7 @@ def test_a_base_without_safetensors(workspace: Path) -> None:
     assert unfinished(workspace, "model-0")
 
 
+@pytest.mark.promise("F31")
 def test_a_tokenizer_that_does_not_fit_the_model(workspace: Path) -> None:
     config = json.loads((workspace / "base" / "config.json").read_text())
     from tests import pico
@@ -95,6 +97,7 @@ def test_a_tokenizer_that_does_not_fit_the_model(workspace: Path) -> None:
     assert unfinished(workspace, "model-0")
 
 
+@pytest.mark.promise("F31")
 def test_steps_out_of_order(workspace: Path) -> None:
     assert "redwhale init-model" in refused(workspace, "pretrain", "--stage", "1")
     assert "redwhale pretrain --stage 1" in refused(workspace, "pretrain", "--stage", "odd")
@@ -108,6 +111,7 @@ def test_a_folder_that_cannot_be_written(workspace: Path) -> None:
     assert "cannot be created" in message and "workdir" in message
 
 
+@pytest.mark.promise("F12")
 def test_a_second_process_names_the_first(workspace: Path) -> None:
     import os
     import socket

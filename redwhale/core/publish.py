@@ -51,9 +51,11 @@ def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
             fault("publish.before_write", path)
             yield temporary
         with _failures_named(path, size_bytes):
+            written = temporary.stat().st_size
             fault("publish.after_write", temporary)
             _fsync(temporary)
             fault("publish.before_rename", temporary)
+            _need_whole(temporary, path, size_bytes=written)
             temporary.replace(path)
             fault("publish.before_folder_sync", path)
             _fsync(path.parent)
@@ -119,6 +121,15 @@ def _failures_named(path: Path, size_bytes: int | None = None) -> Iterator[None]
             f"the file cannot be published ({error.strerror or error})", where=str(path),
             fix="check the disk and run the same command again", exit_code=FAILED,
         ) from error  # fmt: skip
+
+
+def _need_whole(temporary: Path, path: Path, *, size_bytes: int) -> None:
+    """Raise where a file has lost part of what was written to it, as some network disks do when they fill up."""
+    if (there := temporary.stat().st_size) != size_bytes:
+        raise RedwhaleError(
+            f"of {size_bytes:,} bytes written the disk has {there:,}", where=str(path),
+            fix="check the disk and run the same command again", exit_code=FAILED,
+        )  # fmt: skip
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -37,9 +37,20 @@ def test_the_nth_passage_alone_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_file_at_the_point_loses_its_second_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask(monkeypatch, "publish.after_write:truncate")
+    ask(monkeypatch, "publish.after_rename:truncate")
     write(tmp_path / "x", "0123456789")
     assert (tmp_path / "x").read_text() == "01234"
+
+
+@pytest.mark.promise("F10")
+@pytest.mark.parametrize("point", FILE_POINTS[1:3])
+def test_a_file_that_lost_a_part_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    write(tmp_path / "x", "old")
+    ask(monkeypatch, f"publish.{point}:truncate")
+    with pytest.raises(RedwhaleError, match=r"/x: of 10 bytes written the disk has 5; check the disk") as caught:
+        write(tmp_path / "x", "0123456789")
+    assert caught.value.exit_code == 1 and (tmp_path / "x").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_an_unknown_action_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

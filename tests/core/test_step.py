@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.publish import atomic_file, atomic_folder, holder_of, locked, make_folder, write_bytes
+from redwhale.core.publish import (
+    STALE_SECONDS,
+    atomic_file,
+    atomic_folder,
+    holder_of,
+    locked,
+    make_folder,
+    write_bytes,
+)
 from redwhale.core.step import Built, Plan, field_differences, produce, state_of
 
 QUIET = Console(quiet=True)
@@ -39,6 +48,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.promise("F13")
 def test_unchanged_is_skipped_and_changed_is_refused(tmp_path: Path, source: Path) -> None:
     calls: list[str] = []
     plan = plan_for(tmp_path / "a", source, size=1)
@@ -69,6 +79,7 @@ def test_a_touched_input_of_equal_content_stays_unchanged(tmp_path: Path, source
     assert calls == ["built"]
 
 
+@pytest.mark.promise("F10")
 def test_missing_and_damaged_outputs_are_named(tmp_path: Path, source: Path) -> None:
     plan = plan_for(tmp_path / "a", source)
     produce(plan, copy_step(plan, source, []), console=QUIET)
@@ -151,6 +162,7 @@ def test_differences_in_lists_name_the_item() -> None:
 
 CHILD = """
 import sys
+import time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.core.test_step import *
@@ -193,6 +205,7 @@ def test_atomic_file_leaves_nothing_on_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.promise("F12")
 def test_a_live_lock_names_its_holder_and_a_dead_one_is_taken(tmp_path: Path) -> None:
     with (
         locked(tmp_path),
@@ -210,6 +223,7 @@ def test_a_live_lock_names_its_holder_and_a_dead_one_is_taken(tmp_path: Path) ->
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.promise("F12")
 def test_a_lock_of_an_earlier_process_with_this_number_is_taken(tmp_path: Path) -> None:
     import socket
 
@@ -220,6 +234,23 @@ def test_a_lock_of_an_earlier_process_with_this_number_is_taken(tmp_path: Path) 
     (tmp_path / ".lock").write_text(json.dumps(held))
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.promise("F12")
+def test_a_lock_of_another_host_is_taken_once_its_heart_has_stopped(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    lock.write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere", "started": "1"}))
+    with (
+        pytest.raises(RedwhaleError, match=f"process {os.getpid()} on elsewhere is working in this folder") as caught,
+        locked(tmp_path),
+    ):
+        pass
+    assert caught.value.exit_code == 2 and json.loads(lock.read_text())["host"] == "elsewhere"
+    silent = time.time() - STALE_SECONDS - 1
+    os.utime(lock, (silent, silent))
+    with locked(tmp_path):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_step_at_work_is_running(tmp_path: Path, source: Path) -> None:

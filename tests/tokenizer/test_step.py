@@ -108,6 +108,7 @@ def test_autotokenizer_reads_the_folder(made: Made) -> None:
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
 
 
+@pytest.mark.promise("F13")
 def test_the_same_input_gives_the_same_bytes_and_then_nothing_to_do(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +166,7 @@ def test_the_settings_bound_the_pieces(made: Made, tmp_path: Path) -> None:
     assert manifest.counts["lowest_count"] >= 20
 
 
+@pytest.mark.promise("F2")
 @pytest.mark.fault
 def test_a_run_killed_before_its_manifest_gives_the_same_bytes(made: Made, tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus", small_texts())

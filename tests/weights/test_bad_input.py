@@ -87,6 +87,7 @@ def pad_id_behind_the_tokens(base: Path) -> None:
     change_config(base, pad_token_id=421)
 
 
+@pytest.mark.promise("F10", "F25", "F31")
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -139,6 +140,7 @@ def test_a_stop_id_that_a_new_token_takes_is_refused(tmp_path: Path) -> None:
     run(recipe)
 
 
+@pytest.mark.promise("F13")
 def test_bad_input_costs_no_finished_model_even_with_fresh(tmp_path: Path) -> None:
     base = make_base(tmp_path)
     recipe = make_recipe(tmp_path, base)
@@ -177,6 +179,7 @@ def test_an_extended_base_can_be_extended_by_a_tokenizer_made_for_it(tmp_path: P
     assert len(new["lm_head.weight"]) == 448 and not torch.equal(new["lm_head.weight"][425], old["lm_head.weight"][425])
 
 
+@pytest.mark.promise("F7")
 def test_a_disk_without_room_is_found_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
     base = make_base(tmp_path)
     recipe = make_recipe(tmp_path, base)
@@ -189,6 +192,7 @@ def test_a_disk_without_room_is_found_before_anything_is_written(tmp_path: Path,
     assert not list(recipe.model_0_folder.glob("*.safetensors"))
 
 
+@pytest.mark.promise("F7")
 def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path: Path, monkeypatch) -> None:
     base = make_base(tmp_path)
     recipe = make_recipe(tmp_path, base)
@@ -219,6 +223,7 @@ def test_a_decomposition_into_ids_that_are_not_the_base_s_is_refused(tmp_path: P
         run(recipe)
 
 
+@pytest.mark.promise("F31")
 def test_fewer_rows_than_tokens_is_refused_with_both_numbers(tmp_path: Path) -> None:
     base = make_base(tmp_path, extra_rows=-1)
     recipe = make_recipe(tmp_path, base)
@@ -228,6 +233,7 @@ def test_fewer_rows_than_tokens_is_refused_with_both_numbers(tmp_path: Path) -> 
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F31")
 def test_a_tokenizer_of_another_base_is_refused(tmp_path: Path) -> None:
     base = make_base(tmp_path)
     other = pico.make_spm_base(tmp_path / "other", vocabulary=400)

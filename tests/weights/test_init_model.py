@@ -86,6 +86,7 @@ def test_each_matrix_follows_its_own_method(tmp_path: Path) -> None:
             assert torch.allclose(new[name][420 + row], old[name][piece], atol=1e-3)
 
 
+@pytest.mark.promise("F31")
 def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -104,6 +105,7 @@ def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
     assert torch.allclose(model.lm_head.weight[420], old[decomposition[0]].mean(dim=0), atol=1e-7)
 
 
+@pytest.mark.promise("F31")
 @pytest.mark.parametrize(
     ("extra_rows", "rows", "padding"),
     [
@@ -205,6 +207,7 @@ def test_nested_text_config_is_updated() -> None:
     assert expanded_config({"vocab_size": 10}, 12) == {"vocab_size": 12}
 
 
+@pytest.mark.promise("F13")
 def test_the_same_again_does_nothing_and_a_changed_method_is_refused(tmp_path: Path) -> None:
     base = make_base(tmp_path)
     recipe = make_recipe(tmp_path, base)
@@ -217,6 +220,7 @@ def test_the_same_again_does_nothing_and_a_changed_method_is_refused(tmp_path: P
         run(make_recipe(tmp_path, base, head="mean"))
 
 
+@pytest.mark.promise("F13", "F31")
 def test_an_existing_model_is_checked_against_the_tokenizer(tmp_path: Path) -> None:
     base = make_base(tmp_path)
     recipe = make_recipe(tmp_path, base)
@@ -231,6 +235,7 @@ def test_an_existing_model_is_checked_against_the_tokenizer(tmp_path: Path) -> N
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F2")
 @pytest.mark.fault
 @pytest.mark.parametrize(
     "point",
