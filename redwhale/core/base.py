@@ -57,9 +57,9 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             names = []
-        if not names or any(Path(name).name != name for name in names):
+        if not names or not all(map(_is_file_name, names)):
             raise RedwhaleError(
                 "the index names no shard, or one outside its folder", where=str(index), fix="fetch the model again",
                 exit_code=USAGE,
@@ -75,6 +75,10 @@ def weight_files(folder: Path) -> list[Path]:
                 "the model lacks this file of weights", where=str(folder / name), fix="fetch it", exit_code=USAGE
             )
     return [folder / name for name in names]
+
+
+def _is_file_name(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable() and Path(name).name == name and len(name.encode()) < 256
 
 
 def _need_safetensors(folder: Path, where: str) -> None:

@@ -116,7 +116,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         value, fault = None, "the model has no such file"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         value, fault = None, f"the file is no JSON ({error})"
     if not isinstance(value, dict):
         raise RedwhaleError(fault, where=str(path), fix="fetch the base again", exit_code=USAGE)
@@ -129,29 +129,37 @@ def _read_header(path: Path) -> Shard:
     )
     if not path.is_file():
         raise RedwhaleError("the model lacks this shard", where=str(path), fix="fetch the file", exit_code=USAGE)
+    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= _MOST_HEADER_BYTES:
+        if not 2 <= length <= min(_MOST_HEADER_BYTES, size - 8):
             raise damaged
         try:
             header = json.loads(file.read(length))
-            metadata = header.pop("__metadata__", {})
-            tensors = [
-                StoredTensor(name, str(entry["dtype"]), tuple(entry["shape"]), path, 8 + length + begin, end - begin)
-                for name, entry in header.items()
-                for begin, end in [entry["data_offsets"]]
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            metadata = dict(header.pop("__metadata__", {}))
+            tensors = [_stored(name, entry, path, 8 + length) for name, entry in header.items()]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise damaged from None
     tensors.sort(key=lambda tensor: (tensor.start, tensor.name))
     position = 8 + length
     for tensor in tensors:
-        if tensor.start != position or tensor.bytes < 0:
+        if tensor.start != position:
             raise damaged
         position += tensor.bytes
-    if position != path.stat().st_size:
+    if position != size:
         raise damaged
     return Shard(path, metadata, tuple(tensors))
+
+
+def _stored(name: str, entry: Any, file: Path, data_start: int) -> StoredTensor:
+    """Return the tensor of a header's entry; raise ValueError where its numbers are none or do not fit together."""
+    begin, end = entry["data_offsets"]
+    dtype, shape = entry["dtype"], tuple(entry["shape"])
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)) or begin > end:
+        raise ValueError(f"{name}: {entry}")
+    if dtype in FLOAT_DTYPES and end - begin != math.prod(shape) * FLOAT_DTYPES[dtype].itemsize:
+        raise ValueError(f"{name}: {shape} in {end - begin} bytes")
+    return StoredTensor(name, str(dtype), shape, file, data_start + begin, end - begin)
 
 
 def read_rows(tensor: StoredTensor, start: int = 0, stop: int | None = None) -> torch.Tensor:

@@ -57,3 +57,12 @@ def test_an_index_is_followed_inside_its_folder_only(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"a": "../one.safetensors"}}))
     with pytest.raises(RedwhaleError, match="outside its folder"):
         weight_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[]", '{"weight_map": 5}', '{"weight_map": {"a": 5}}', '{"a": 1}', "{"]
+)
+def test_an_index_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(RedwhaleError, match=r"model.safetensors.index.json: the index names no shard"):
+        weight_files(tmp_path)

@@ -74,6 +74,8 @@ def test_all_faults_at_once_with_lines_and_suggestions(tmp_path: Path) -> None:
         ("a: {<<: {b: 1}}", "merge keys"),
         ("? [1, 2]\n: 3", "a key must be plain text"),
         ("", "the file is empty"),
+        ("[" * 2000, "f:1: the file is nested too deeply"),
+        ("a: " + "{a: " * 2000, "f:1: the file is nested too deeply"),
     ],
 )
 def test_yaml_attacks_and_slips_are_refused(text: str, expected: str) -> None:
@@ -101,6 +103,15 @@ def test_an_alias_bomb_ends_at_once() -> None:
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert scalar(text) == value
     assert type(scalar(text)) is type(value)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "1." + "9" * 5000, "1e" + "9" * 5000, "9" * 400 + "B", "1e999"])
+def test_a_number_beyond_reason_is_refused_with_its_line(tmp_path: Path, digits: str) -> None:
+    """Python converts no number of more than 4,300 digits."""
+    text = GOOD.replace("batch_tokens: 1k", f"batch_tokens: {digits}").replace("2e-4", digits)
+    tokens, rate = faults(tmp_path, text)
+    assert tokens.startswith("redwhale.yaml:10: pretrain.batch_tokens: expected a size such as")
+    assert rate.startswith("redwhale.yaml:12: pretrain.stages.0.learning_rate: ")
 
 
 def test_set_changes_a_key_and_says_so_in_errors(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from redwhale.core.errors import USAGE, RedwhaleError
 
 KeyPath = tuple[str | int, ...]
 MOST_NODES = 100_000
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+# Longer ones are text, which no key for numbers takes: Python converts no number of 4,301 digits.
+_INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,99}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,99}|[0-9][0-9_]{0,99}(?:\.[0-9]{0,99})?)(?:[eE][-+]?[0-9]{1,9})?")
 _TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
 
 
@@ -29,19 +30,19 @@ class _Loader(yaml.SafeLoader):
 
 def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:
     """Return the data and the line (from 1) of every key path; raise exit code 2 with ``name:line``."""
+    lines: dict[KeyPath, int] = {}
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
+        root = _Loader(text).get_single_node()
+        if root is None:
+            raise _bad("the file is empty", name, 1)
+        return _Builder(name, lines).build(root, ()), lines
+    except RecursionError:
+        raise _bad("the file is nested too deeply", name, 1) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise _bad(str(error.problem or error), name, line) from None
     except yaml.YAMLError as error:
         raise _bad(str(error).splitlines()[0], name, 1) from None
-    if root is None:
-        raise _bad("the file is empty", name, 1)
-    lines: dict[KeyPath, int] = {}
-    data = _Builder(name, lines).build(root, ())
-    return data, lines
 
 
 def _bad(what: str, name: str, line: int) -> RedwhaleError:

@@ -19,7 +19,9 @@ from typing import Any, BinaryIO, cast
 from redwhale.corpus.read.sources import ARCHIVES
 from redwhale.corpus.read.streams import DamagedStreamError, Fault, is_seekable, raw_blocks
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, DamagedStreamError, ValueError)
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, DamagedStreamError, ValueError, NotImplementedError,
+)  # fmt: skip
 _UTF8_NAME, _ENCRYPTED = 0x800, 0x1
 _HIDDEN = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$)")
 

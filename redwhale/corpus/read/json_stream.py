@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numba import njit
 
-from redwhale.corpus.read.json_path import ANY_KEY, EACH, Path
+from redwhale.corpus.read.json_path import ANY_KEY, EACH, Path, write_path
 from redwhale.corpus.read.pieces import too_large
 from redwhale.corpus.read.streams import EXCERPT_BYTES, DamagedStreamError, Fault
 
@@ -66,19 +66,27 @@ class JsonStream:
         self._limit = limit
         self._data = b""
         self._place = 0
+        self._has_place = False
 
     def found(self, paths: Sequence[Path], *, is_root_list_entered: bool = True) -> Iterator[Found]:
         """Yield (which path, bytes of the value) for all that one of ``paths`` leads to, in the order of the file.
 
-        A list at the root is entered even where the paths do not say so. Ends with a Fault where the file does not.
+        A list at the root is entered even where the paths do not say so; lists and objects that follow it are read
+        as well. A Fault stands for each of them in which no path leads to a place of records, and at the end of a
+        file that is cut or broken.
         """
         try:
-            if self.peek() == b"":
-                return
-            wanted = list(enumerate(paths))
-            if is_root_list_entered and self.peek() == b"[":
-                wanted = [(which, path if path[:1] == (EACH,) else (EACH, *path)) for which, path in wanted]
-            yield from self._walk(wanted, 0)
+            is_first = True
+            while (bracket := self.peek()) != b"":
+                if not is_first and bracket not in (b"[", b"{"):
+                    raise BrokenJsonError(f"{_named(bracket)} after its end")
+                wanted = list(enumerate(paths))
+                if is_root_list_entered and bracket == b"[":
+                    wanted = [(which, path if path[:1] == (EACH,) else (EACH, *path)) for which, path in wanted]
+                is_first = self._has_place = False
+                yield from self._walk(wanted, 0)
+                if not self._has_place:
+                    yield -1, Fault("no_text", f"no records at {' or '.join(map(repr, map(write_path, paths)))}")
         except BrokenJsonError as error:
             excerpt = self._data[max(0, self._place - 100) : self._place + EXCERPT_BYTES]
             yield -1, Fault("bad_json", f"the file cannot be read on: {error}", excerpt, len(excerpt))
@@ -90,11 +98,13 @@ class JsonStream:
         steps = {path[0] for _, path in wanted if path}
         whole = [which for which, path in wanted if not path]
         if whole and not (bracket == b"[" and EACH in steps):
+            self._has_place = True
             yield whole[0], self.value()
             return
         wanted = [(which, path) for which, path in wanted if path]
         if bracket == b"[" and EACH in steps and depth < _DEEPEST:
             inner = [(which, path[1:]) for which, path in wanted if path[0] == EACH]
+            self._has_place = self._has_place or any(not path for _, path in inner)  # an empty list is one
             for _ in self._items(b"]"):
                 yield from self._walk(inner, depth + 1)
         elif bracket == b"{" and steps != {EACH} and depth < _DEEPEST:

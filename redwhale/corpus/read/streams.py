@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -18,7 +19,9 @@ _BLOCK_BYTES = 1 << 18
 _PIECE_BYTES = {".gz": 1 << 14, ".zst": 1 << 10, ".bz2": 1 << 14}
 _BZ2_BYTES = 1 << 20
 _GZIP_WINDOW = 31  # zlib's word for a gzip header and its largest window
-_DAMAGE = (zlib.error, zstandard.ZstdError, OSError, EOFError)
+_DAMAGE = (
+    zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
 EXCERPT_BYTES = 8192
 
@@ -46,13 +49,13 @@ class DamagedStreamError(Exception):
 
 def raw_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
     """Yield the decompressed bytes of an open file; raise DamagedStreamError after the last good ones."""
-    if compression:
-        yield from _frames(raw, compression)
-        return
     try:
+        if compression:
+            yield from _frames(raw, compression)
+            return
         while block := raw.read(_BLOCK_BYTES):
             yield block
-    except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError) as error:
+    except _DAMAGE as error:  # of an archive around the file too
         raise DamagedStreamError(str(error)) from None
 
 

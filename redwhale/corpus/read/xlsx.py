@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -50,7 +51,7 @@ def _pieces(raw: BinaryIO, content: Content, source: Source) -> Iterator[Piece]:
         import openpyxl
 
         book = openpyxl.load_workbook(raw, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError, SyntaxError) as error:
+    except Exception as error:  # of any kind, as its parts can be anything
         yield content.piece(0, fault=Fault("damaged_file", f"no workbook: {str(error)[:200]}"))
         return
     missing: RedwhaleError | None = None
@@ -85,25 +86,41 @@ def _bomb(raw: BinaryIO) -> Fault | None:
 
 
 def _rows(sheet: Any, source: Source, name: str) -> Iterator[bytes | Fault]:
-    sheet.reset_dimensions()  # some writers state too small a range
-    rows = sheet.iter_rows(values_only=True)
+    rows = _cells(sheet)
+    first = next(rows, ())
+    if isinstance(first, Fault):
+        yield first
+        return
+    columns = ["" if cell is None else str(cell).strip() for cell in first]
+    if not any(columns):
+        return
+    wanted = {"text": text_column(source, name, columns)}
+    others = {"id": source.id, "url": source.url, "licence": source.licence_column}
+    if source.translation:
+        wanted[_TRANSLATION] = source.translation
+    wanted |= {source_key(source, key): column for key, column in others.items() if column in columns}
+    places = {key: columns.index(column) for key, column in wanted.items()}
+    for row in rows:
+        if isinstance(row, Fault):
+            yield row
+        else:
+            yield _as_json({key: row[place] if place < len(row) else None for key, place in places.items()})
+
+
+def _cells(sheet: Any) -> Iterator[tuple[Any, ...] | Fault]:
+    """Yield the rows that hold anything, and a Fault where openpyxl, with an error of whatever kind, gives up."""
     try:
-        columns = next((["" if cell is None else str(cell).strip() for cell in row] for row in rows), [])
-        if not any(columns):
-            return
-        wanted = {"text": text_column(source, name, columns)}
-        others = {"id": source.id, "url": source.url, "licence": source.licence_column}
-        if source.translation:
-            wanted[_TRANSLATION] = source.translation
-        wanted |= {source_key(source, key): column for key, column in others.items() if column in columns}
-        places = {key: columns.index(column) for key, column in wanted.items()}
-        for row in rows:
-            if any(cell is not None for cell in row):
-                yield orjson.dumps(
-                    {key: row[place] if place < len(row) else None for key, place in places.items()}, default=str
-                )
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError, EOFError) as error:
+        sheet.reset_dimensions()  # some writers state too small a range
+        yield from (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
+    except Exception as error:
         yield Fault("damaged_file", f"the sheet cannot be read on: {str(error)[:200]}")
+
+
+def _as_json(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record, default=str)
+    except TypeError:  # numbers beyond 64 bits, lone surrogates
+        return json.dumps(record, default=str).encode()
 
 
 def source_key(source: Source, key: str) -> str:

@@ -146,6 +146,28 @@ def test_encrypted_and_damaged_members(tmp_path: Path) -> None:
     assert read(tmp_path, "c.tar.gz").rejected[-1].reason in ("damaged_file", "truncated_file")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_around_a_compressed_member_is_counted(tmp_path: Path, method: int) -> None:
+    """What the zip itself finds wrong, its check value above all, shows while the member is decompressed."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", method) as archive:
+        archive.writestr("a.jsonl.gz", gzip.compress(jsonl(0, 1)))
+        archive.writestr("b.jsonl", jsonl(2))
+    packed = bytearray(sink.getvalue())
+    packed[60] ^= 1
+    (tmp_path / "a.zip").write_bytes(packed)
+    reading = read(tmp_path, "a.zip")
+    assert reading.reasons_by_file == {"a.zip!a.jsonl.gz": "truncated_file"} and reading.texts[-1] == korean(2)
+
+
+def test_a_zip_of_a_later_version_is_counted(tmp_path: Path) -> None:
+    packed = bytearray(make_zip({"a.txt": b"x"}))
+    packed[packed.index(b"PK\x01\x02") + 6] = 176
+    (tmp_path / "a.zip").write_bytes(packed)
+    (record,) = read(tmp_path, "a.zip").rejected
+    assert record.reason == "damaged_file" and "zip file version 17.6" in record.detail
+
+
 def test_one_level_of_archives_inside(tmp_path: Path) -> None:
     innermost = make_zip({"x.txt": b"too deep"})
     inner_zip = cp949_zip({"라벨/가.jsonl": jsonl(0), "c.zip": innermost})

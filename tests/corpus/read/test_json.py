@@ -61,8 +61,10 @@ def test_a_stream_gives_what_the_parsed_file_gives(value: object, path: tuple, b
     data = json.dumps(value, indent=indent).encode()
     blocks = iter([data[place : place + block] for place in range(0, len(data), block)])
     stream = JsonStream(blocks, limit=1000)
-    found = [json.loads(raw) for _, raw in stream.found([path], is_root_list_entered=False)]
-    assert found == list(find(value, path))
+    found = [raw for _, raw in stream.found([path], is_root_list_entered=False)]
+    if isinstance(found[-1] if found else None, Fault):
+        assert found.pop().reason == "no_text" and not found
+    assert [json.loads(raw) for raw in found] == list(find(value, path))
 
 
 @settings(max_examples=200, deadline=None)
@@ -120,6 +122,28 @@ def test_a_broken_record_costs_only_itself_and_a_broken_frame_the_rest(tmp_path:
     assert "'@'" in reading.rejected[-1].detail
     (tmp_path / "b.json").write_text('{"d": [' + ",".join(good[4:]), encoding="utf-8")
     assert read(tmp_path, "b.json", text="d[*].form").reasons == {2: "bad_json"}
+
+
+def test_values_one_after_another_are_all_read(tmp_path: Path) -> None:
+    """JSON lines under the ending of JSON, and files that were put together."""
+    (tmp_path / "a.json").write_text("\n".join(json.dumps({"text": korean(i)}) for i in range(3)))
+    (tmp_path / "b.json").write_text("".join(json.dumps({"d": [{"t": korean(i)}]}) for i in range(3)) + " 끝")
+    (tmp_path / "c.json").write_text(json.dumps([{"text": korean(3)}]) + json.dumps([{"text": korean(4)}]))
+    assert read(tmp_path, "a.json").texts == [korean(i) for i in range(3)]
+    assert read(tmp_path, "a.json", format="aihub").texts == [korean(i) for i in range(3)]
+    reading = read(tmp_path, "b.json", text="d[*].t")
+    assert reading.texts == [korean(i) for i in range(3)] and reading.reasons == {3: "bad_json"}
+    assert "after its end" in reading.rejected[0].detail
+    assert read(tmp_path, "c.json", format="namuwiki").texts == [korean(3), korean(4)]
+
+
+@pytest.mark.parametrize("data", ["99", '{"x": 1}', '"글"', '{"data": {"text": "글"}}'])
+def test_a_file_without_a_place_of_records_is_counted(tmp_path: Path, data: str) -> None:
+    (tmp_path / "a.json").write_text(data)
+    (tmp_path / "b.json").write_text('{"data": []}')  # has one, and nothing in it
+    reading = read(tmp_path, "*.json", text="data[*].text")
+    assert reading.reasons_by_file == {"a.json": "no_text"} and not reading.texts
+    assert reading.rejected[0].detail == "no records at 'data[*]'"
 
 
 def test_cp949_json(tmp_path: Path) -> None:

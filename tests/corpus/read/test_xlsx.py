@@ -65,6 +65,36 @@ def test_damaged_workbooks(tmp_path: Path) -> None:
     assert [record.reason for record in reading.rejected] == ["damaged_file"] * 4
 
 
+def repacked(source: Path, target: Path, part: str, old: bytes, new: bytes) -> None:
+    """Copy a workbook with ``old`` in one of its parts replaced."""
+    with zipfile.ZipFile(source) as before, zipfile.ZipFile(target, "w") as after:
+        for info in before.infolist():
+            content = before.read(info)
+            assert info.filename != part or old in content
+            after.writestr(info.filename, content.replace(old, new) if info.filename == part else content)
+
+
+def test_parts_that_are_not_what_their_names_say_are_damage(tmp_path: Path) -> None:
+    make_book(tmp_path / "a.xlsx", {"하나": [["text"], [korean(1)]]})
+    sheet = "xl/worksheets/sheet1.xml"
+    repacked(tmp_path / "a.xlsx", tmp_path / "b.xlsx", sheet, b"<selection ", b"<selection spref='1' ")
+    repacked(tmp_path / "a.xlsx", tmp_path / "c.xlsx", sheet, b"</row>", b"</row><")
+    repacked(tmp_path / "a.xlsx", tmp_path / "d.xlsx", "xl/workbook.xml", b"<sheets>", b"<sheets x='1'>")
+    reading = read(tmp_path, "*.xlsx")
+    assert reading.texts[0] == korean(1) and set(reading.texts) == {korean(1)}
+    assert {record.reason for record in reading.rejected} == {"damaged_file"}
+    assert len(reading.texts) + len(reading.rejected) == 4
+
+
+def test_an_empty_row_before_the_columns_and_a_number_of_many_digits(tmp_path: Path) -> None:
+    make_book(tmp_path / "a.xlsx", {"하나": [[], ["id", "text"], [1, korean(1)]]})
+    digits = b"<v>" + b"9" * 30 + b"</v>"
+    repacked(tmp_path / "a.xlsx", tmp_path / "b.xlsx", "xl/worksheets/sheet1.xml", b"<v>1</v>", digits)
+    reading = read(tmp_path, "*.xlsx")
+    assert reading.texts == [korean(1)] * 2 and not reading.rejected
+    assert reading.ids == ["1", "s-b!하나-0"]
+
+
 def test_a_bomb_is_seen_before_it_expands(tmp_path: Path) -> None:
     make_book(tmp_path / "a.xlsx", {"하나": [["text"], [korean(1)]]})
     for name, part in (("b", "xl/sharedStrings.xml"), ("c", "xl/worksheets/sheet1.xml")):
