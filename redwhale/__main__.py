@@ -62,12 +62,12 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _fail(lines: list[str], code: int, *, debug: bool) -> int:
-    from redwhale.core.console import Console
+    from redwhale.core.console import Console, redact
 
     if debug:
         import traceback
 
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), file=sys.stderr, end="")
     console = Console()
     for line in lines:
         console.error(" ".join(line.split()))

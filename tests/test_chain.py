@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +153,37 @@ def test_a_stage_out_of_order_names_the_one_before(workspace: Path, tmp_path: Pa
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "other" / "stage-2-odd" / "manifest.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.promise("F32", "S1")
+def test_the_chain_runs_without_a_network_in_the_c_locale_below_a_korean_path(tmp_path: Path) -> None:
+    folder = tmp_path / "말뭉치 모음" / "내 모델 (하나)"
+    folder.mkdir(parents=True)
+    make_workspace(folder)
+    (folder / "redwhale.yaml").rename(folder / "레시피 하나.yaml")
+    (folder / "ko.jsonl").rename(folder / "한국어 글.jsonl")
+    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    nowhere = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
+    secrets = {"HF_TOKEN": "hf_0123456789abcdefgh", "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
+    environment = os.environ | plain | nowhere | secrets | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "없음")}
+    changes = [
+        "-c",
+        "레시피 하나.yaml",
+        "--set",
+        "preprocess.sources.0.path=한국어 글.jsonl",
+        "--set",
+        "workdir=결과 하나",
+    ]
+    command = [sys.executable, "-m", "redwhale", "run", "--json", *changes]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    steps = json.loads(done.stdout.decode("utf-8"))["steps"]
+    assert {"preprocess", "train-tokenizer", "init-model", "stage 3 lora", "kobest 3"} <= set(steps)
+    result = folder / "결과 하나"
+    assert "한국어 글.jsonl" in (result / "corpus" / "manifest.json").read_text("utf-8")
+    for path in [path for path in result.rglob("*") if path.suffix in (".json", ".jsonl", ".txt", ".yaml", ".md")]:
+        text = path.read_text("utf-8")  # whatever the locale
+        assert not any(secret in text for secret in secrets.values()), path
+    again = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
+    assert again.returncode == 0 and again.stderr.count(b"unchanged") == len(steps)

@@ -20,9 +20,16 @@ _TABLE_CHARS = 160  # a dozen columns of numbers
 _PLAIN_INTERVAL_SECONDS = 30.0
 # What follows `token:` is a secret only where it is long enough for one: `token: 8k` is a slip in a recipe.
 _SECRET = re.compile(
-    r"""(?i)hf_[a-z0-9]{8,}|(?:password|api[_-]?key|secret)\s*[=:]\s*(?:'[^']*'|"[^"]*"|\S+)"""
+    r"""(?i)(?:hf_|wandb_v1_|gh[opsu]_|github_pat_|glpat-|sk-)[a-z0-9_-]{8,}|\bAKIA[A-Z0-9]{16}\b"""
+    r"""|(?:password|api[_-]?key|secret)\s*[=:]\s*(?:'[^']*'|"[^"]*"|\S+)"""
     r"""|token\s*[=:]\s*(?:'[^']{12,}'|"[^"]{12,}"|[^\s'"]{12,})"""
 )
+# Of an address: what stands before the host's @, and what is asked behind the path (signatures, tokens, keys).
+_IN_ADDRESS = re.compile(
+    r"""(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'"]{1,500}@|\b([a-z][a-z0-9+.-]*://[^\s?'"]{1,2000}\?)[^\s'"]+"""
+)
+_SECRET_NAME = re.compile(r"(?:TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY|ACCESS_KEY_ID)$")
+_SECRET_CHARS = 8  # a shorter value of such a variable could be any word
 _CLEAR_LINE = "\r\x1b[2K"
 
 
@@ -40,7 +47,11 @@ def keep_stdout_for_data() -> None:
 
 
 def redact(text: str) -> str:
-    """Replace what looks like a token, key or password."""
+    """Replace what looks like a token, key or password, alone or in an address, and those of the environment."""
+    for name, value in os.environ.items():
+        if len(value) >= _SECRET_CHARS and _SECRET_NAME.search(name):
+            text = text.replace(value, "[redacted]")
+    text = _IN_ADDRESS.sub(lambda found: f"{found[1]}[redacted]@" if found[1] else f"{found[2]}[redacted]", text)
     return _SECRET.sub("[redacted]", text)
 
 

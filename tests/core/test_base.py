@@ -46,6 +46,7 @@ def test_pickled_weights_are_refused_by_name(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F28")
 def test_an_index_is_followed_inside_its_folder_only(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "two.safetensors", "b": "one.safetensors"}}))

@@ -29,6 +29,7 @@ def test_quiet_keeps_warnings_and_the_log_has_all(tmp_path: Path, capsys: pytest
     assert [line.split(" ", 1)[1] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["n", "warning: w"]
 
 
+@pytest.mark.promise("S1")
 def test_secrets_are_redacted() -> None:
     assert "hf_" not in redact("using hf_abcdefghijklmnop now")
     assert redact("api_key=sesame other") == "[redacted] other"
@@ -36,6 +37,30 @@ def test_secrets_are_redacted() -> None:
     assert redact("Token=abcdefgh12345678 other") == "[redacted] other"
 
 
+@pytest.mark.promise("S1")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:sesame@host/a.jsonl is not there", "https://[redacted]@host/a.jsonl is not there"),
+        ("s3://AKIA1234:se/same@bucket/a", "s3://AKIA1234:se/same@bucket/a"),  # no address has / before its @
+        ("'https://h/a.jsonl?sig=ab%2Fcd&se=1' matches", "'https://h/a.jsonl?[redacted]' matches"),
+        ("key AKIAABCDEFGHIJKLMNOP", "key [redacted]"),
+        ("wandb_v1_abcdefghijklm and ghp_abcdefghij and sk-abcdefghij", "[redacted] and [redacted] and [redacted]"),
+        ("s3://bucket/folder/*.jsonl, a@b.kr, 3 > 2?", "s3://bucket/folder/*.jsonl, a@b.kr, 3 > 2?"),
+    ],
+)
+def test_secrets_in_addresses_are_redacted_and_the_rest_stays(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.promise("S1")
+def test_secrets_of_the_environment_are_redacted_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("MY_TOKEN", "short")
+    assert redact("401 for 0123456789abcdef, a short one") == "401 for [redacted], a short one"
+
+
+@pytest.mark.promise("S1")
 def test_the_keys_of_recipes_are_no_secrets() -> None:
     for line in ("redwhale.yaml:3: tokenizer.token: 8k", "tokens: 1.7B", "new_tokens: 17072"):
         assert redact(line) == line

@@ -266,6 +266,7 @@ def test_a_step_at_work_is_running(tmp_path: Path, source: Path) -> None:
     assert state_of(plan) == ("done", [])
 
 
+@pytest.mark.promise("F8")
 def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(RedwhaleError, match="cannot be created") as caught:

@@ -81,11 +81,25 @@ def test_english_is_untouched_and_korean_comes_back(made: Made) -> None:
         assert made.new.decode(made.new.encode(text, add_special_tokens=False)) == text
 
 
+@pytest.mark.promise("F24")
 def test_text_that_spells_control_tokens_stays_text(made: Made) -> None:
     text = f"가 {made.new.eos_token} 나"
     ids = made.new.encode(text, add_special_tokens=False)
     assert made.new.eos_token_id not in ids
     assert made.new.decode(ids) == text
+
+
+@pytest.mark.promise("F24")
+@pytest.mark.parametrize("spelt", ["<s>", "</s>", "<unk>", "<|endoftext|>", "<|begin_of_text|>", "▁", "▁가", "<0x0A>"])
+def test_control_tokens_of_any_model_in_text_stay_text(made: Made, spelt: str) -> None:
+    control = set(made.new.all_special_ids)
+    for text in (spelt, f"가{spelt}나", f" {spelt} 오늘은 {spelt}\n", spelt * 3):
+        ids = made.new.encode(text, add_special_tokens=False)
+        assert not control & set(ids)
+        # SentencePiece writes ▁ for a space, and so cannot tell them apart: the base's own ids are kept all the same
+        kept = text.replace("▁", " ") if "▁" in text and (made.folder / "tokenizer.model").is_file() else text
+        assert made.new.decode(ids) == kept
+        assert has_hangul(text) or ids == made.old.encode(text, add_special_tokens=False)
 
 
 @settings(max_examples=150, deadline=None)
@@ -181,3 +195,22 @@ def test_a_run_killed_before_its_manifest_gives_the_same_bytes(made: Made, tmp_p
     assert not (tmp_path / "tokenizer" / "manifest.json").exists()
     again = step.run(recipe(tmp_path, made.base), console=QUIET)
     assert again.digest == made.manifest.digest
+
+
+@pytest.mark.promise("F23")
+@pytest.mark.parametrize("method", ["continued", "auxiliary"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_paragraphs_of_5_000_characters_are_all_learnt_from(tmp_path: Path, family: str, method: str) -> None:
+    """SentencePiece's trainer passes over lines of more than 4,192 bytes; a word that only these hold is a piece."""
+    words = ["새우튀김", "꽃게찜질", "조개구이", "멍게비빔"]
+    paragraphs = [f"{words[i % 4]} " * 1_000 for i in range(12)]
+    assert {len(paragraph) for paragraph in paragraphs} == {5_000}
+    texts = small_texts()
+    write_corpus(tmp_path / "corpus", {"long": ("ko", paragraphs, paragraphs[:2]), "docs": texts["docs"]})
+    made = recipe(tmp_path, FAMILIES[family](tmp_path / "base"), method=method, new_tokens=8)
+    manifest = step.run(made, console=QUIET)
+    size = sum(len(paragraph.encode()) for paragraph in paragraphs)
+    assert manifest.counts["sample_sources"] == {"long": size}
+    tokenizer = load_tokenizer(tmp_path / "tokenizer")
+    pieces = {tokenizer.decode([id]).strip() for id in range(len(tokenizer) - 8, len(tokenizer))}
+    assert set(words) <= pieces

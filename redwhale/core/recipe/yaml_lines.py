@@ -16,6 +16,7 @@ from redwhale.core.errors import USAGE, RedwhaleError
 
 KeyPath = tuple[str | int, ...]
 MOST_NODES = 100_000
+MOST_BRACKETS = 50
 # Longer ones are text, which no key for numbers takes: Python converts no number of 4,301 digits.
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,99}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,99}|[0-9][0-9_]{0,99}(?:\.[0-9]{0,99})?)(?:[eE][-+]?[0-9]{1,9})?")
@@ -26,6 +27,12 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that resolves no scalar by itself: all plain scalars arrive as text."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        """Refuse brackets in brackets without end: each open one costs the scanner time at every token."""
+        if self.flow_level >= MOST_BRACKETS:
+            raise yaml.scanner.ScannerError(None, None, "brackets are nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
 
 
 def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:

@@ -12,7 +12,7 @@ from redwhale.corpus.read.collect import NO_ORIGIN, Collector, Origin
 from redwhale.corpus.read.encodings import is_utf8
 from redwhale.corpus.read.json_path import Path, find, parse_path, write_path
 from redwhale.corpus.read.pieces import Content, Piece, too_large
-from redwhale.corpus.read.records import checked, kind_of, parse_leniently
+from redwhale.corpus.read.records import checked, has_doubled_key, kind_of, parse_leniently
 from redwhale.corpus.read.streams import Fault
 
 _SHOWN_KEYS = 30
@@ -24,9 +24,10 @@ def cut(content: Content, source: Source, *, limit: int) -> Iterator[Piece]:
 
 
 def parse(piece: Piece, source: Source, out: Collector, *, limit: int) -> None:
-    """Parse each record of ``piece``; duplicate keys: the last one counts; NaN and control characters pass."""
+    """Parse each record of ``piece``: NaN and control characters pass, a doubled key of the text does not."""
     path = () if piece.text == "" else parse_path(source.text if piece.text is None else piece.text)
     column = path[0] if len(path) == 1 and isinstance(path[0], str) else None
+    written = orjson.dumps(column).decode().encode("cp949" if piece.encoding == "cp949" else "utf-8", "replace")
     origin = origin_reader(source)
     loads = orjson.loads
     for row, raw in piece.records():
@@ -42,6 +43,10 @@ def parse(piece: Piece, source: Source, out: Collector, *, limit: int) -> None:
         if not isinstance(value, dict) and (column is not None or isinstance(value, Fault)):
             fault = value if isinstance(value, Fault) else Fault("not_an_object", f"a JSON {kind_of(value)}")
             out.reject(row, fault, raw=raw)
+            continue
+        if column is not None and raw.tobytes().count(written) > 1 and has_doubled_key(raw.tobytes(), column):
+            out.object_seen()
+            out.reject(row, Fault("bad_json", f"the key {column!r} stands twice"), raw=raw, id=origin(value)[0])
             continue
         text = value.get(column) if column is not None else joined(value, path, source.join)
         if text.__class__ is str and text[:1] > " ":  # the usual case, without a look at the rest

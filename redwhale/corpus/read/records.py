@@ -19,19 +19,25 @@ def checked(value: Any) -> str | Fault:
     return value if value.strip("\0 \t\r\n") else Fault("empty_text", f"{len(value)} characters of white space")
 
 
-def parse_leniently(line: bytes) -> Any:
-    """Parse what the strict parser refuses: lone surrogates, NaN, raw control characters."""
+def parse_leniently(line: bytes, **options: Any) -> Any:
+    """Parse what the strict parser refuses: lone surrogates, NaN, raw control characters; ``options`` as json has."""
     text = decode(line.strip(b"\xef\xbb\xbf\0 \t\r"))
     if isinstance(text, Fault):
         return text
     try:
-        return json.loads(text, strict=False)
+        return json.loads(text, strict=False, **options)
     except json.JSONDecodeError as error:
         return Fault("bad_json", f"{error.msg} at character {error.pos + 1}")
     except RecursionError:
         return Fault("bad_json", "nested too deeply")
     except ValueError as error:
         return Fault("bad_json", str(error)[:100])
+
+
+def has_doubled_key(record: bytes, key: str) -> bool:
+    """Tell whether an object has ``key`` twice: parsers keep the last one, and lose the other without a word."""
+    pairs = parse_leniently(record, object_pairs_hook=list)
+    return isinstance(pairs, list) and [name for name, _ in pairs].count(key) > 1
 
 
 def decode(payload: bytes) -> str | Fault:

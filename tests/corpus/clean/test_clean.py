@@ -81,6 +81,7 @@ def test_mojibake_is_counted_in_the_raw_text() -> None:
     assert cleaned.raw_visible_chars.tolist() == [7, 3]
 
 
+@pytest.mark.promise("F22")
 @pytest.mark.parametrize(
     "text",
     [
@@ -111,6 +112,7 @@ def test_no_texts_pass() -> None:
     assert len(cleaned.texts) == 0 and cleaned.mojibake_chars.shape == (0,)
 
 
+@pytest.mark.promise("F22")
 def test_a_million_lines_pass() -> None:
     cleaned = checked(["가\n" * 1_000_000, "로그인\n" * 100_000], Clean())
     assert cleaned.texts.sizes.tolist() == [3_999_999, 0]
@@ -146,6 +148,7 @@ HOSTILE += [
 ]
 
 
+@pytest.mark.promise("F21")
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_megabyte_of_anything_takes_linear_time(piece: str) -> None:
     checked([piece * (1_000_000 // len(piece.encode()))], EVERYTHING)

@@ -68,6 +68,7 @@ def test_no_letter_of_hangul_is_lost(text: str) -> None:
     assert letters(normalize(text)) == letters(text)
 
 
+@pytest.mark.promise("F18")
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3), max_size=40))
 def test_no_syllable_is_lost_whatever_stands_between(text: str) -> None:
@@ -84,6 +85,7 @@ def test_visible_text_in_nfc_stays(text: str) -> None:
     assert normalize(unicodedata.normalize("NFC", kept)) == unicodedata.normalize("NFC", kept)
 
 
+@pytest.mark.promise("F18")
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -31,12 +31,14 @@ HOSTILE = {
 }
 
 
+@pytest.mark.promise("F21", "F22")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_judged(name: str) -> None:
     found = reasons([HOSTILE[name]])
     assert found[0] is not None
 
 
+@pytest.mark.promise("F22")
 def test_a_million_words_are_counted_exactly() -> None:
     found = measured(["가 " * MEGABYTE + "나"], Filters(max_chars=None))
     assert found.words[0, 0] == MEGABYTE + 1

@@ -65,6 +65,7 @@ def test_a_text_is_masked_alike_alone_and_in_a_chunk(texts: list[str]) -> None:
     assert mask_texts(Texts.of(texts), ALL).texts.strings() == [mask(text, ALL)[0] for text in texts]
 
 
+@pytest.mark.promise("F21")
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.pattern.pattern[:20])
 def test_patterns_are_of_bounded_length(rule: rules.Rule) -> None:
     """A pattern without open repeats cannot walk further than its longest match from any start: linear time."""
@@ -83,6 +84,7 @@ PUMPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.promise("F21")
 @pytest.mark.parametrize("pump", PUMPS)
 def test_work_grows_with_the_text_alone(pump: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On adversarial text the regions together are no longer than the text, and a judge is asked once a character.

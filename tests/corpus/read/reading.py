@@ -75,10 +75,17 @@ def read(folder: Path, path: str, *, limit: int = LIMIT, **fields: Any) -> Readi
 
 
 BAD_LINES: dict[str, list[str | bytes]] = {
-    "bad_json": ['{"id": "x", "text": "끊긴', "{", "nonsense", "[" * 100_000],
+    "bad_json": [
+        '{"id": "x", "text": "끊긴',
+        "{",
+        "nonsense",
+        "[" * 100_000,
+        '{"text": "처음 것", "text": "둘째 것"}',
+        '{"text": "처음 것", "text": null}',
+    ],
     "not_an_object": ["[1, 2]", '"글"', "3", "null"],
     "no_text": ['{"id": 1}', '{"text": null}'],
-    "text_not_a_string": ['{"text": 5}', '{"text": ["글"]}', '{"text": true}'],
+    "text_not_a_string": ['{"text": 5}', '{"text": NaN}', '{"text": ["글"]}', '{"text": true}'],
     "empty_text": ['{"text": ""}', '{"text": " \\n\\t"}', '{"text": "\\u0000"}'],
     "invalid_utf8": [b'{"text": "\xff\xfe"}', '{"text": "안녕하세요'.encode() + b'\xb9"}'],
 }

@@ -103,6 +103,7 @@ def test_only_members_that_match(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F28")
 def test_unsafe_members_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("link.txt")
     link.external_attr = 0o120777 << 16
@@ -117,6 +118,7 @@ def test_unsafe_members_are_refused_and_nothing_is_written(tmp_path: Path) -> No
     assert sorted(tmp_path.rglob("*")) == before and not (tmp_path.parent / "out.txt").exists()
 
 
+@pytest.mark.promise("F28")
 def test_unsafe_members_of_tars(tmp_path: Path) -> None:
     members: dict = {"../out.txt": b"x", "/abs.txt": b"x", "good.txt": korean(1).encode()}
     for name, kind in (("s", tarfile.SYMTYPE), ("h", tarfile.LNKTYPE), ("d", tarfile.CHRTYPE), ("f", tarfile.FIFOTYPE)):
@@ -130,6 +132,7 @@ def test_unsafe_members_of_tars(tmp_path: Path) -> None:
         assert sorted(record.reason for record in reading.rejected) == ["unsafe_member"] * 6
 
 
+@pytest.mark.promise("F15")
 def test_encrypted_and_damaged_members(tmp_path: Path) -> None:
     packed = bytearray(make_zip({"a.txt": korean(0).encode() * 50, "b.txt": korean(1).encode(), "c.txt": b"z" * 500}))
     start = packed.index(b"a.txt") + 20
@@ -146,6 +149,7 @@ def test_encrypted_and_damaged_members(tmp_path: Path) -> None:
     assert read(tmp_path, "c.tar.gz").rejected[-1].reason in ("damaged_file", "truncated_file")
 
 
+@pytest.mark.promise("F15")
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_damage_around_a_compressed_member_is_counted(tmp_path: Path, method: int) -> None:
     """What the zip itself finds wrong, its check value above all, shows while the member is decompressed."""
@@ -160,6 +164,7 @@ def test_damage_around_a_compressed_member_is_counted(tmp_path: Path, method: in
     assert reading.reasons_by_file == {"a.zip!a.jsonl.gz": "truncated_file"} and reading.texts[-1] == korean(2)
 
 
+@pytest.mark.promise("F15")
 def test_a_zip_of_a_later_version_is_counted(tmp_path: Path) -> None:
     packed = bytearray(make_zip({"a.txt": b"x"}))
     packed[packed.index(b"PK\x01\x02") + 6] = 176
@@ -204,6 +209,7 @@ def test_a_table_without_the_column_is_told_of_unless_it_is_alone(tmp_path: Path
         read(tmp_path, "b.zip")
 
 
+@pytest.mark.promise("F20")
 def test_a_bomb_streams(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(make_zip({"a.jsonl": b'{"text": "' + b"a" * 50_000_000, "b.txt": b"ok"}))
     reading = read(tmp_path, "a.zip")

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import unicodedata
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def texts(recipe) -> list[str]:
     return [row["text"] for row in rows(recipe, "train")]
 
 
+@pytest.mark.promise("F16", "F17")
 def test_every_bad_record_has_its_reason_and_costs_no_other(tmp_path: Path) -> None:
     lines, expected = among_good(BAD_LINES, GOOD)
     write_jsonl(tmp_path / "a.jsonl", lines)
@@ -50,6 +52,7 @@ COMPRESSORS = [
 ]
 
 
+@pytest.mark.promise("F15")
 @pytest.mark.parametrize(("ending", "compress"), COMPRESSORS)
 class TestCompressed:
     body = "\n".join(json.dumps({"text": korean(i)}, ensure_ascii=False) for i in range(8_000)).encode()
@@ -122,6 +125,55 @@ def test_saved_datasets(tmp_path: Path) -> None:
         run(make_recipe(tmp_path, [{"name": "s", "path": "splits"}]))
 
 
+@pytest.mark.slow
+@pytest.mark.promise("F16")
+def test_one_byte_among_20_000_lines_costs_one_document(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": korean(i)}, ensure_ascii=False).encode() for i in range(20_000)]
+    lines[4_999] = lines[4_999].replace("날".encode(), "날".encode() + b"\xff")
+    write_jsonl(tmp_path / "a.jsonl", lines)
+    recipe = make_recipe(tmp_path, [{"name": "s", "path": "a.jsonl"}], **KEEP_ALL)
+    manifest = run(recipe)
+    assert manifest.counts["train_documents"] == 19_999 and manifest.counts["rejected"] == {"invalid_utf8": 1}
+    assert [(row["row"], row["detail"]) for row in rows(recipe, "rejects")] == [(4_999, "byte 28 is 0xff")]
+    assert "a.jsonl:5000 invalid_utf8" in (recipe.corpus_folder / "log.txt").read_text("utf-8")
+    assert not manifest.stopped_by_gate  # 0.005 % is no reason to stop
+
+
+@pytest.mark.promise("F17")
+@pytest.mark.parametrize(
+    "nested", [b"[" * 10_000_000, b'{"text":' * 1_250_000, b'{"text": ' + b"[" * 5_000_000 + b"]" * 5_000_000]
+)
+def test_a_record_nested_ten_megabytes_deep_goes_alone(tmp_path: Path, nested: bytes) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [GOOD[0], nested, GOOD[1]])
+    recipe = make_recipe(tmp_path, [{"name": "s", "path": "a.jsonl"}], **KEEP_ALL)
+    run(recipe)
+    assert texts(recipe) == [korean(0), korean(1)] and reasons(recipe) == {1: "bad_json"}
+    (record,) = rows(recipe, "rejects")
+    assert record["detail"] == "nested too deeply" and len(record["text"]) <= 8192
+
+
+@pytest.mark.promise("F18")
+def test_signs_of_every_kind_have_a_defined_result(tmp_path: Path) -> None:
+    """From the file to the corpus: what stands for a sign becomes that sign, what stands for nothing goes."""
+    plain = [korean(i) for i in range(6)]
+    lines = [
+        b"\xef\xbb\xbf" + json.dumps({"text": plain[0] + "\r\n끝."}).encode() + b"\r",
+        json.dumps({"text": plain[1] + "\u2028둘째 줄."}, ensure_ascii=False).encode(),
+        json.dumps({"text": plain[2] + "\0"}).encode(),
+        json.dumps({"text": plain[3] + " \ud800"}).encode(),
+        json.dumps({"text": unicodedata.normalize("NFD", plain[4])}, ensure_ascii=False).encode(),
+        json.dumps({"text": plain[5]}, ensure_ascii=False).encode("cp949"),
+    ]
+    write_jsonl(tmp_path / "a.jsonl", lines)
+    recipe = make_recipe(tmp_path, [{"name": "s", "path": "a.jsonl", "filters": "off"}], **KEEP_ALL)
+    manifest = run(recipe)
+    assert texts(recipe) == [
+        plain[0] + "\n끝.", plain[1] + "\n둘째 줄.", plain[2], plain[3] + " \ufffd", plain[4], plain[5]
+    ]  # fmt: skip
+    assert not manifest.counts["rejected"] and manifest.metrics["sources"]["s"]["decoded"] == {"decoded_cp949": 1}
+
+
+@pytest.mark.promise("F19")
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_a_wrong_column_names_those_that_are_there(tmp_path: Path, kind: str) -> None:
     if kind == "jsonl":
@@ -133,12 +185,14 @@ def test_a_wrong_column_names_those_that_are_there(tmp_path: Path, kind: str) ->
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F19")
 def test_a_column_that_is_no_text_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(RedwhaleError, match="holds int64, not text"):
         run(make_recipe(tmp_path, [{"name": "s", "path": "a.parquet"}]))
 
 
+@pytest.mark.promise("F22")
 def test_documents_of_extreme_shape_are_judged_and_cost_no_other(tmp_path: Path) -> None:
     shapes = ["가 " * 300_000, "가\n" * 200_000, "가😀" + "😀" * 50_000, " " * 100_000, "ㅋ" * 400_000, "가" * 900_000]
     write_jsonl(tmp_path / "a.jsonl", [*({"text": text} for text in shapes), *GOOD])

@@ -37,6 +37,7 @@ def test_a_broken_row_costs_only_itself(tmp_path: Path) -> None:
     assert reading.texts == [korean(i) for i in range(100) if i not in reading.reasons]
 
 
+@pytest.mark.promise("F16")
 def test_an_invalid_byte_costs_one_row(tmp_path: Path) -> None:
     rows = [f"{i},{korean(i)}".encode() for i in range(30)]
     rows[7] = b"7,\xff\xfe"
@@ -59,6 +60,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.promise("F20")
 def test_rows_that_are_too_long(tmp_path: Path) -> None:
     long = "가" * 2_000_000
     content = f'text\n{korean(1)}\n"{long}"\n{korean(2)}\n{long}\n{korean(3)}\n"열린 채로\n' + f"{korean(4)}\n" * 3

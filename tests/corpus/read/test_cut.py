@@ -22,6 +22,7 @@ FILE = SourceFile(Path("a.jsonl"), "a.jsonl", "jsonl", "")
 GOOD = [{"id": f"d{i}", "text": korean(i)} for i in range(40)]
 
 
+@pytest.mark.promise("F17")
 def test_every_bad_line_has_its_reason_and_costs_no_other(tmp_path: Path) -> None:
     lines, expected = among_good({**BAD_LINES, "too_large": [json.dumps({"text": "가" * LIMIT})]}, GOOD)
     write_jsonl(tmp_path / "a.jsonl", lines)
@@ -33,11 +34,12 @@ def test_every_bad_line_has_its_reason_and_costs_no_other(tmp_path: Path) -> Non
     assert all(record.id in (f"s-a-{record.row}", "1") for record in reading.rejected)
 
 
+@pytest.mark.promise("F18")
 def test_what_a_strict_parser_refuses_is_kept_where_it_can_be(tmp_path: Path) -> None:
     lines = [
         b"\xef\xbb\xbf" + json.dumps({"text": korean(1)}).encode() + b"\r",
         '{"text": "KOREAN", "score": NaN}'.replace("KOREAN", korean(2)),
-        '{"text": "처음", "text": "KOREAN"}'.replace("KOREAN", korean(3)),
+        '{"text": "KOREAN", "meta": {"text": "처음", "text": "둘째"}}'.replace("KOREAN", korean(3)),
         '{"text": "KOREAN\\ud800"}'.replace("KOREAN", korean(4)),
         '{"text": "KOREAN\\u0000\\u2028"}'.replace("KOREAN", korean(5)),
         '{"text": "KOREAN\x00\x01"}'.replace("KOREAN", korean(6)),
@@ -119,6 +121,7 @@ def test_lines_are_the_same_wherever_blocks_end(lines: list[bytes], sizes: list[
             assert found[row] == line
 
 
+@pytest.mark.promise("F20")
 def test_a_huge_line_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     line = b'{"text": "' + b"a" * 60_000_000 + b'"}'
     content = json.dumps(GOOD[0]).encode() + b"\n" + line + b"\n" + json.dumps(GOOD[1]).encode()
@@ -134,6 +137,7 @@ def test_a_huge_line_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 25_000_000
 
 
+@pytest.mark.promise("F15")
 @pytest.mark.parametrize("ending", ["jsonl", "txt"])
 def test_a_cut_file_keeps_what_stands_before_the_cut(tmp_path: Path, ending: str) -> None:
     good = [json.dumps({"text": korean(i)}) if ending == "jsonl" else korean(i) for i in range(20_000)]
@@ -146,6 +150,7 @@ def test_a_cut_file_keeps_what_stands_before_the_cut(tmp_path: Path, ending: str
     assert [record.reason for record in reading.rejected] == ["truncated_file"]
 
 
+@pytest.mark.promise("F18")
 def test_txt_units(tmp_path: Path) -> None:
     one, two, three = korean(1), korean(2), korean(3)
     (tmp_path / "a.txt").write_bytes(f"\ufeff\r\n{one}\r\n{two}\r\n \t\r\n\r\n{three}\n\n".encode())
@@ -155,6 +160,7 @@ def test_txt_units(tmp_path: Path) -> None:
     assert len(units["file"].texts) == 1
 
 
+@pytest.mark.promise("F16")
 def test_txt_faults_cost_one_document(tmp_path: Path) -> None:
     one, two = korean(1).encode(), korean(2).encode()
     (tmp_path / "a.txt").write_bytes(one + b"\n\n" + b"\xff\n\n" + b"x" * 3000 + b"\nend\n\n" + two + b"\n")
@@ -163,6 +169,7 @@ def test_txt_faults_cost_one_document(tmp_path: Path) -> None:
     assert reading.reasons == {1: "invalid_utf8", 2: "too_large"} and reading.rows == [0, 3]
 
 
+@pytest.mark.promise("F20")
 def test_a_huge_paragraph_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     content = korean(1).encode() + b"\n\n" + b"a" * 30_000_000 + b"\n" + b"b" * 30_000_000 + b"\n \n" + b"end"
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(content, compresslevel=1))
@@ -175,6 +182,7 @@ def test_a_huge_paragraph_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 30_000_000
 
 
+@pytest.mark.promise("F19")
 @pytest.mark.parametrize("kind", ["string", "large_string", "dictionary", "string_view"])
 @pytest.mark.parametrize("rows_of_a_group", [2, 1000])
 def test_parquet_types(tmp_path: Path, kind: str, rows_of_a_group: int) -> None:
@@ -190,6 +198,7 @@ def test_parquet_types(tmp_path: Path, kind: str, rows_of_a_group: int) -> None:
     assert reading.reasons == {1: "no_text", 3: "empty_text", 4: "too_large"}
 
 
+@pytest.mark.promise("F16", "F19")
 def test_parquet_with_one_invalid_string_and_a_damaged_file(tmp_path: Path) -> None:
     raw = pa.array([korean(0).encode(), b"\xff\xff", korean(1).encode()], pa.binary())
     column = pa.StringArray.from_buffers(3, raw.buffers()[1], raw.buffers()[2])
@@ -212,6 +221,7 @@ def test_saved_datasets(tmp_path: Path) -> None:
     assert reading.rows[350] == 0
 
 
+@pytest.mark.promise("F19")
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_a_wrong_column_names_those_that_are_there(tmp_path: Path, kind: str) -> None:
     if kind == "jsonl":

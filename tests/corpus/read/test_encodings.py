@@ -17,6 +17,7 @@ def as_jsonl(encoding: str) -> bytes:
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode(encoding)
 
 
+@pytest.mark.promise("F18")
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 @pytest.mark.parametrize(("encoding", "counted"), [("cp949", "decoded_cp949"), ("utf-16", "decoded_utf16")])
 def test_a_file_is_decoded(tmp_path: Path, encoding: str, counted: str, compress) -> None:
@@ -27,6 +28,7 @@ def test_a_file_is_decoded(tmp_path: Path, encoding: str, counted: str, compress
     assert reading.decoded == {counted: 50} and not reading.rejected
 
 
+@pytest.mark.promise("F18")
 @pytest.mark.parametrize("encoding", ["cp949", "utf-16", "utf-16-be"])
 def test_txt_and_csv_are_decoded(tmp_path: Path, encoding: str) -> None:
     mark = "\ufeff" if encoding == "utf-16-be" else ""
@@ -37,6 +39,7 @@ def test_txt_and_csv_are_decoded(tmp_path: Path, encoding: str) -> None:
     assert read(tmp_path, "b.csv", text="글").texts == texts
 
 
+@pytest.mark.promise("F16")
 def test_one_bad_byte_costs_one_record_of_a_utf8_file(tmp_path: Path) -> None:
     lines = as_jsonl("utf-8").split(b"\n")
     lines[20] = lines[20].replace("날".encode(), "날".encode()[:-1])
@@ -45,6 +48,7 @@ def test_one_bad_byte_costs_one_record_of_a_utf8_file(tmp_path: Path) -> None:
     assert reading.reasons == {20: "invalid_utf8"} and len(reading.texts) == 49 and not reading.decoded
 
 
+@pytest.mark.promise("F18")
 def test_cp949_records_among_utf8_ones(tmp_path: Path) -> None:
     lines = [json.dumps(row, ensure_ascii=False) for row in ROWS]
     write_jsonl(tmp_path / "a.jsonl", [line.encode("cp949") if i % 10 == 5 else line for i, line in enumerate(lines)])
@@ -60,6 +64,7 @@ def test_utf8_records_in_a_cp949_file(tmp_path: Path) -> None:
     assert reading.texts[:-1] == [row["text"] for row in ROWS] and len(reading.texts) + len(reading.rejected) == 51
 
 
+@pytest.mark.promise("F18")
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

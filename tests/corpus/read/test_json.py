@@ -111,6 +111,7 @@ def test_a_list_at_the_root_is_entered(tmp_path: Path) -> None:
     assert read(tmp_path, "c.json", text="[*]").texts == [korean(3), korean(4)]
 
 
+@pytest.mark.promise("F17")
 def test_a_broken_record_costs_only_itself_and_a_broken_frame_the_rest(tmp_path: Path) -> None:
     good = [json.dumps({"form": korean(i)}, ensure_ascii=False) for i in range(6)]
     good[1] = '{"form": (반사회적용어)}'
@@ -124,6 +125,7 @@ def test_a_broken_record_costs_only_itself_and_a_broken_frame_the_rest(tmp_path:
     assert read(tmp_path, "b.json", text="d[*].form").reasons == {2: "bad_json"}
 
 
+@pytest.mark.promise("F17")
 def test_values_one_after_another_are_all_read(tmp_path: Path) -> None:
     """JSON lines under the ending of JSON, and files that were put together."""
     (tmp_path / "a.json").write_text("\n".join(json.dumps({"text": korean(i)}) for i in range(3)))
@@ -137,6 +139,7 @@ def test_values_one_after_another_are_all_read(tmp_path: Path) -> None:
     assert read(tmp_path, "c.json", format="namuwiki").texts == [korean(3), korean(4)]
 
 
+@pytest.mark.promise("F17")
 @pytest.mark.parametrize("data", ["99", '{"x": 1}', '"글"', '{"data": {"text": "글"}}'])
 def test_a_file_without_a_place_of_records_is_counted(tmp_path: Path, data: str) -> None:
     (tmp_path / "a.json").write_text(data)

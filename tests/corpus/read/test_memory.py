@@ -97,6 +97,7 @@ CASES: dict[str, tuple[str, str, Callable, tuple[bytes, bytes], int, int]] = {
 }
 
 
+@pytest.mark.promise("F20")
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("case", CASES)
 def test_peak_memory(tmp_path: Path, case: str) -> None:

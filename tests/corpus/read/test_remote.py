@@ -88,6 +88,7 @@ def source(path: str, **fields) -> Source:
     return Source.model_validate({"name": "s", "language": "ko", "path": path, **fields})
 
 
+@pytest.mark.promise("F28")
 @pytest.mark.parametrize("name", ["../x", "a/../b", "a/..", "a/b/c", "/etc", "a b", "", "a/.hidden", "owner/na..me"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(RedwhaleError, match="is no name of a hub set") as caught:
@@ -105,6 +106,7 @@ def test_a_hub_set_is_tied_to_its_commit() -> None:
         source("hub:owner/name", revision="main")
 
 
+@pytest.mark.promise("F32")
 def test_without_a_network_the_fix_is_named(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; from tests.corpus.read.reading import read\n"

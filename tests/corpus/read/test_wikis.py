@@ -97,6 +97,7 @@ def test_articles_of_a_mediawiki_dump(tmp_path: Path) -> None:
     assert reading.skipped == {"redirect": 1, "other_namespace": 1} and reading.reasons == {4: "empty_text"}
 
 
+@pytest.mark.promise("F15")
 def test_bad_pages_cost_only_themselves(tmp_path: Path) -> None:
     pages = [page(f"t{i}", korean(i)) for i in range(5)]
     pages[1] = pages[1].replace("</title>", "</titel>")
@@ -160,6 +161,7 @@ def test_markup_never_raises_and_hangul_outside_of_it_stays(markup: str) -> None
         assert module.plain_text("가나다 라마바.").strip() == "가나다 라마바."
 
 
+@pytest.mark.promise("F21")
 @pytest.mark.parametrize("piece", PIECES)
 def test_markup_takes_linear_time(piece: str) -> None:
     """Four times the text may not take twelve times the time; tried thrice, since others use the machine."""

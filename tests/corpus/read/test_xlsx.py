@@ -52,6 +52,7 @@ def test_no_sheet_with_the_column(tmp_path: Path) -> None:
     assert read(tmp_path, "a.xlsx", text="본문").texts == ["y"]
 
 
+@pytest.mark.promise("F15")
 def test_damaged_workbooks(tmp_path: Path) -> None:
     make_book(tmp_path / "a.xlsx", {"하나": [["text"], [korean(1)]]})
     whole = (tmp_path / "a.xlsx").read_bytes()
@@ -74,6 +75,7 @@ def repacked(source: Path, target: Path, part: str, old: bytes, new: bytes) -> N
             after.writestr(info.filename, content.replace(old, new) if info.filename == part else content)
 
 
+@pytest.mark.promise("F15")
 def test_parts_that_are_not_what_their_names_say_are_damage(tmp_path: Path) -> None:
     make_book(tmp_path / "a.xlsx", {"하나": [["text"], [korean(1)]]})
     sheet = "xl/worksheets/sheet1.xml"
@@ -95,6 +97,7 @@ def test_an_empty_row_before_the_columns_and_a_number_of_many_digits(tmp_path: P
     assert reading.ids == ["1", "s-b!하나-0"]
 
 
+@pytest.mark.promise("F20")
 def test_a_bomb_is_seen_before_it_expands(tmp_path: Path) -> None:
     make_book(tmp_path / "a.xlsx", {"하나": [["text"], [korean(1)]]})
     for name, part in (("b", "xl/sharedStrings.xml"), ("c", "xl/worksheets/sheet1.xml")):

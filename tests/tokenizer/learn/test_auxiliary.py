@@ -87,6 +87,7 @@ def test_sentencepiece_learns_the_hangul_of_plain_lines_in_the_same_order(base: 
     assert found == expected[:600]
 
 
+@pytest.mark.promise("F23")
 def test_a_line_of_100_kilobytes_counts(base: BaseTokenizer, tmp_path: Path) -> None:
     """SentencePiece itself passes over lines longer than 4,192 bytes and says so in a log alone."""
     spaced, unspaced = "새우튀김 꽃게찜 " * 5_000, "조개구이" * 9_000

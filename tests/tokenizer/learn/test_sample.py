@@ -93,6 +93,7 @@ def test_weights_share_in_place_of_sizes_and_a_small_source_gives_the_rest_away(
         share_bytes(sizes, 500, {"blog": 1})
 
 
+@pytest.mark.promise("F23")
 def test_a_line_of_100_kb_is_read_in_parts_none_of_it_skipped(tmp_path: Path, spm_base: BaseTokenizer) -> None:
     text = "가나다 라마 " * 6_000
     source = parquet_source(tmp_path, "a", [text])
