@@ -154,6 +154,13 @@ def test_a_place_where_nothing_can_be_made_is_refused(workspace: Path) -> None:
     assert "/proc/redwhale/corpus: the folder cannot be created" in message
 
 
+def cpu_seconds(workspace: Path, *arguments: str) -> float:
+    """Return the CPU time of a command."""
+    before = sum(os.times()[2:4])
+    redwhale(*arguments, cwd=workspace)
+    return sum(os.times()[2:4]) - before
+
+
 ALIASES = "x: &a0 [1,1,1,1,1,1,1,1,1,1]\n" + "\n".join(
     f"x{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)
 )
@@ -173,18 +180,14 @@ def test_a_recipe_that_attacks_or_slips_ends_at_once(workspace: Path, before: st
     text = (workspace / "redwhale.yaml").read_text()
     assert before in text
     (workspace / "redwhale.yaml").write_text(text.replace(before, after, 1))
-    seconds = []
-    for _ in range(3):  # others use the machine
-        started = sum(os.times()[2:4])
-        message = refused(workspace, "status")
-        seconds.append(sum(os.times()[2:4]) - started)
-        if seconds[-1] < 1:
-            break
+    message = refused(workspace, "status")
     assert words in message and "redwhale.yaml:" in message
-    assert min(seconds) < 1, seconds  # of CPU, the start of Python with it
+    plain = min(cpu_seconds(workspace, "--help") for _ in range(2))  # others use the machine: the quicker one counts
+    assert min(cpu_seconds(workspace, "status") for _ in range(2)) < plain + 1
     assert not (workspace / "canary").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.promise("S1")
 def test_secrets_of_addresses_and_of_the_environment_stay_out_of_what_is_written(workspace: Path) -> None:
     keys = {"HF_TOKEN": "hf_0123456789abcdefgh", "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}

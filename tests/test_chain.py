@@ -163,7 +163,7 @@ def test_the_chain_runs_without_a_network_in_the_c_locale_below_a_korean_path(tm
     make_workspace(folder)
     (folder / "redwhale.yaml").rename(folder / "레시피 하나.yaml")
     (folder / "ko.jsonl").rename(folder / "한국어 글.jsonl")
-    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    plain = {"LC_ALL": "C", "LANG": "C"}
     nowhere = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
     secrets = {"HF_TOKEN": "hf_0123456789abcdefgh", "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
     environment = os.environ | plain | nowhere | secrets | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "없음")}

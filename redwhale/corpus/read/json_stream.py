@@ -88,7 +88,8 @@ class JsonStream:
                 if not self._has_place:
                     yield -1, Fault("no_text", f"no records at {' or '.join(map(repr, map(write_path, paths)))}")
         except BrokenJsonError as error:
-            excerpt = self._data[max(0, self._place - 100) : self._place + EXCERPT_BYTES]
+            start = max(0, self._place - 100)
+            excerpt = self._data[start : start + EXCERPT_BYTES]
             yield -1, Fault("bad_json", f"the file cannot be read on: {error}", excerpt, len(excerpt))
         except DamagedStreamError as damage:
             yield -1, Fault("truncated_file", str(damage))

@@ -123,6 +123,9 @@ def test_a_broken_record_costs_only_itself_and_a_broken_frame_the_rest(tmp_path:
     assert "'@'" in reading.rejected[-1].detail
     (tmp_path / "b.json").write_text('{"d": [' + ",".join(good[4:]), encoding="utf-8")
     assert read(tmp_path, "b.json", text="d[*].form").reasons == {2: "bad_json"}
+    (tmp_path / "c.json").write_text('{"d": [' + good[0] + " {" + " " * 20_000, encoding="utf-8")
+    (broken,) = read(tmp_path, "c.json", text="d[*].form").rejected
+    assert len(broken.excerpt) == 8192 and "'{' where , or ]" in broken.detail
 
 
 @pytest.mark.promise("F17")
