@@ -77,10 +77,10 @@ def _has_resident_check(digits: str) -> bool:
 
 def _is_corporation(digits: str) -> bool:
     """Tell a corporate registration number: office (11-22), type, serial, check digit (weights 1, 2 in turn)."""
+    if not "11" <= digits[:2] <= "22" or digits[4:6] not in _CORPORATION_TYPES:
+        return False
     total = sum(int(digit) * (1 + index % 2) for index, digit in enumerate(digits[:12]))
-    return (
-        "11" <= digits[:2] <= "22" and digits[4:6] in _CORPORATION_TYPES and int(digits[12]) == (10 - total % 10) % 10
-    )
+    return int(digits[12]) == (10 - total % 10) % 10
 
 
 def is_business(found: re.Match[str]) -> bool:

@@ -134,7 +134,7 @@ def test_one_byte_among_20_000_lines_costs_one_document(tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path, [{"name": "s", "path": "a.jsonl"}], **KEEP_ALL)
     manifest = run(recipe)
     assert manifest.counts["train_documents"] == 19_999 and manifest.counts["rejected"] == {"invalid_utf8": 1}
-    assert [(row["row"], row["detail"]) for row in rows(recipe, "rejects")] == [(4_999, "byte 28 is 0xff")]
+    assert [(row["row"], row["detail"]) for row in rows(recipe, "rejects")] == [(4_999, "byte 25 is 0xff")]
     assert "a.jsonl:5000 invalid_utf8" in (recipe.corpus_folder / "log.txt").read_text("utf-8")
     assert not manifest.stopped_by_gate  # 0.005 % is no reason to stop
 
