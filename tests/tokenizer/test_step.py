@@ -197,20 +197,22 @@ def test_a_run_killed_before_its_manifest_gives_the_same_bytes(made: Made, tmp_p
     assert again.digest == made.manifest.digest
 
 
+@pytest.mark.slow
 @pytest.mark.promise("F23")
 @pytest.mark.parametrize("method", ["continued", "auxiliary"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_paragraphs_of_5_000_characters_are_all_learnt_from(tmp_path: Path, family: str, method: str) -> None:
-    """SentencePiece's trainer passes over lines of more than 4,192 bytes; a word that only these hold is a piece."""
+    """SentencePiece's trainer passes over lines of more than 4,192 bytes; words that only these hold are learnt."""
     words = ["새우튀김", "꽃게찜질", "조개구이", "멍게비빔"]
     paragraphs = [f"{words[i % 4]} " * 1_000 for i in range(12)]
     assert {len(paragraph) for paragraph in paragraphs} == {5_000}
     texts = small_texts()
     write_corpus(tmp_path / "corpus", {"long": ("ko", paragraphs, paragraphs[:2]), "docs": texts["docs"]})
-    made = recipe(tmp_path, FAMILIES[family](tmp_path / "base"), method=method, new_tokens=8)
+    made = recipe(tmp_path, FAMILIES[family](tmp_path / "base"), method=method, new_tokens=40)
     manifest = step.run(made, console=QUIET)
     size = sum(len(paragraph.encode()) for paragraph in paragraphs)
     assert manifest.counts["sample_sources"] == {"long": size}
-    tokenizer = load_tokenizer(tmp_path / "tokenizer")
-    pieces = {tokenizer.decode([id]).strip() for id in range(len(tokenizer) - 8, len(tokenizer))}
-    assert set(words) <= pieces
+    old, new = load_tokenizer(tmp_path / "base"), load_tokenizer(tmp_path / "tokenizer")
+    for word in words:  # a base of bytes can make few of them one piece, but the syllables and more are learnt
+        before, after = (len(one.encode(f"가 {word}", add_special_tokens=False)) for one in (old, new))
+        assert 2 * after <= before, word
