@@ -15,9 +15,9 @@ import pytest
 from redwhale.core import publish
 from redwhale.core.artifact import Manifest, read_manifest
 from redwhale.core.console import Console
+from redwhale.core.differences import field_differences
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
-from redwhale.core.step import field_differences
 from redwhale.tokenizer import step as tokenizer
 from redwhale.weights import step as weights
 from tests import forked, pico

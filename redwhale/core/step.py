@@ -13,6 +13,7 @@ from typing import Any
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
+from redwhale.core.differences import field_differences
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.publish import (
@@ -295,17 +296,3 @@ def _changed(plan: Plan, differences: list[str]) -> RedwhaleError:
         fix=f"make it again with `{plan.command} --fresh`, or choose another `workdir`",
         exit_code=USAGE,
     )
-
-
-def field_differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Name every field that differs, as ``key: old -> new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in field_differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return [line for index, pair in pairs for line in field_differences(*pair, f"{path}.{index}")]
-    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]

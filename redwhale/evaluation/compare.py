@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from redwhale.core.artifact import Manifest, is_finished, read_manifest
+from redwhale.core.differences import field_differences
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.step import field_differences
 from redwhale.evaluation import bits, harness, statistics, targets
 from redwhale.evaluation.harness_results import SAMPLES_NAME
 from redwhale.evaluation.kobest import step as kobest

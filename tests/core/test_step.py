@@ -13,6 +13,7 @@ import pytest
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input
 from redwhale.core.console import Console
+from redwhale.core.differences import field_differences
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.publish import (
     STALE_SECONDS,
@@ -23,7 +24,7 @@ from redwhale.core.publish import (
     make_folder,
     write_bytes,
 )
-from redwhale.core.step import Built, Plan, field_differences, produce, state_of
+from redwhale.core.step import Built, Plan, produce, state_of
 
 QUIET = Console(quiet=True)
 

@@ -82,10 +82,11 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     for name, body in FAKES.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    return {
-        **os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[0-1]", "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "1",
-        "MASTER_PORT": str(29_500 + os.getpid() % 1000), "CALLS": str(tmp_path / "calls"),
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    return os.environ | {
+        "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CALLS": str(tmp_path / "calls"),
+        "MASTER_PORT": str(29_500 + os.getpid() % 1000), "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[0-1]",
+        "SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_ON_NODE": "1",
     }  # fmt: skip
 
 
