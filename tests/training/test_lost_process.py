@@ -19,7 +19,7 @@ from tests.training.test_processes import PARTS, SETTINGS, check_same, pretrain
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault]
 ROOT = Path(__file__).parents[2]
-STEPS = 40
+STEPS = 24
 LONG = {"tokens": STEPS * SETTINGS["batch_tokens"]}
 OFTEN: dict[str, Any] = {
     "checkpoints": {"every": 5 * SETTINGS["batch_tokens"]},
