@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import pico
 from tests.core.cluster.fake_slurm import install, submitted
 from tests.workspace import make_workspace
 
@@ -22,7 +23,7 @@ STEPS = (["preprocess"], ["train-tokenizer"], ["pack"])
 DRIVER = """
 from redwhale.corpus import making, parts
 from redwhale.tokenizer import step
-parts._PART_BYTES, making._BYTES_PER_WORKER, step._BYTES_PER_WORKER = 3000, 1000, 1000
+parts._PART_BYTES, making._BYTES_PER_WORKER, step._BYTES_PER_WORKER = 20_000, 1000, 1000
 from redwhale.__main__ import main
 main()
 """
@@ -30,12 +31,16 @@ main()
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_workspace(tmp_path_factory.mktemp("executors"))
+    """A workspace with enough Korean text for the perplexity filter."""
+    folder = make_workspace(tmp_path_factory.mktemp("executors"))
+    rows = [json.dumps({"text": text}, ensure_ascii=False) for text in pico.korean_documents(700)]
+    (folder / "ko.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return folder
 
 
 def digests(workspace: Path, workdir: str, *machine: str, env: dict[str, str] | None = None) -> dict[str, str]:
     """Run the text steps; return the digest of each."""
-    changes = [f"workdir={workdir}", "preprocess.perplexity={}", "preprocess.shard_bytes=4KiB", *machine]
+    changes = [f"workdir={workdir}", "preprocess.perplexity={}", "preprocess.shard_bytes=20KiB", *machine]
     options = [word for change in changes for word in ("--set", change)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"} | (env or {})
     found = {}
