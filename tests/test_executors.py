@@ -18,6 +18,7 @@ from tests.core.cluster.fake_slurm import install, submitted
 from tests.workspace import make_workspace
 
 pytestmark = pytest.mark.slow
+SMALL = {"include_dashboard": False, "object_store_memory": 100 << 20}
 STEPS = (["preprocess"], ["train-tokenizer"], ["pack"])
 # Small parts, and processes for little text: every pass has several shards.
 DRIVER = """
@@ -79,8 +80,8 @@ def cluster() -> Any:
     pytest.importorskip("ray", reason="the extra ray is not installed")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
+    made.nodes = [made.add_node(num_cpus=1, **SMALL) for _ in range(2)]
     yield made
     made.shutdown()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
@@ -17,6 +18,8 @@ from redwhale.core.tasks import AnyShard
 
 _IN_FLIGHT_PER_CPU = 2
 _ANSWER_SECONDS = 10.0
+_STORE_BYTES = 100 << 20
+"""Results are files: what Ray hands on itself is a few names."""
 _RETRIES = 3
 """A shard whose node or process was lost is given to another as many times; what it had published stays."""
 
@@ -55,7 +58,8 @@ class RayWorkers:
                 raise RedwhaleError(what, where="machine.executor", fix=fix, exit_code=USAGE) from None
             own: dict[str, Any] = {}
             if self._address is None:
-                own = {"num_cpus": self._processes, "include_dashboard": False}
+                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes out unasked
+                own = {"num_cpus": self._processes, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
             try:
                 _need_answer(self._address)
                 with _own_signals():

@@ -15,6 +15,7 @@ import pytest
 from redwhale.core.cluster.ray_workers import RayWorkers
 from redwhale.core.errors import RedwhaleError
 
+SMALL = {"include_dashboard": False, "object_store_memory": 100 << 20}
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
@@ -53,8 +54,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
+    made.nodes = [made.add_node(num_cpus=1, **SMALL) for _ in range(2)]
     yield made
     made.shutdown()
 
