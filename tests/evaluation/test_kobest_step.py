@@ -145,7 +145,7 @@ def test_a_fault_in_a_further_process_is_the_commands_own(tmp_path: Path, base: 
     others = Processes(tmp_path / "nothing", devices=["cpu"], dtype="stored")
     try:
         others.begin([[]], context_tokens=64, batch_tokens=64, fixed=False)
-        with pytest.raises(RedwhaleError, match="the model cannot be loaded"):
+        with pytest.raises(RedwhaleError, match="the model lacks this file of weights"):
             others.finish(on_batch=lambda done: None)
     finally:
         others.close()

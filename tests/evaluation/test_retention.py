@@ -26,6 +26,7 @@ from tests import pico
 from tests.evaluation.test_bits import make_corpus
 from tests.evaluation.test_harness import write_task
 from tests.evaluation.test_targets import base, recipe_for
+from tests.training.stages import record_again
 from tests.weights.makers import extend
 
 __all__ = ["base"]
@@ -145,7 +146,9 @@ def test_documents_cut_differently_are_counted_and_left_out(tmp_path: Path, base
 
 def test_model_0_with_other_logits_is_a_warning(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = make(tmp_path, base)
-    change_weights(make_model_0(recipe, base), "model.layers.0.mlp.down_proj.weight", factor=1.5)
+    model_0 = make_model_0(recipe, base)
+    change_weights(model_0, "model.layers.0.mlp.down_proj.weight", factor=1.5)
+    record_again(model_0)
     assert run(recipe, "0").metrics["all"]["logits_equal"] is False
     assert "warning: model 0: English logits of the base's tokens differ by up to" in capsys.readouterr().err
 
