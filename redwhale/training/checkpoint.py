@@ -132,8 +132,7 @@ def size_bytes(trained: Sequence[TrainedTensor]) -> int:
 
 def need_disk(folder: Path, size_bytes: int, *, what: str = "a checkpoint takes") -> None:
     """Raise exit code 4 where so many bytes would not fit; the checkpoints there are stay."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
     if free < size_bytes * _SPARE:
         raise RedwhaleError(
             f"{what} {_in_gb(size_bytes)}, {_in_gb(free)} are free", where=str(folder),

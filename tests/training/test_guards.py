@@ -147,7 +147,7 @@ def test_no_room_for_a_stage_s_files_is_said_before_it_is_trained(
         with pytest.raises(RedwhaleError, match=said) as caught:
             run(recipe)
     assert caught.value.exit_code == 4
-    assert not list((recipe.stage_folder(0) / CHECKPOINTS_NAME).iterdir()) and not rows_there(recipe)
+    assert not (recipe.stage_folder(0) / CHECKPOINTS_NAME).exists() and not rows_there(recipe)
     with monkeypatch.context() as full:  # another program fills it after the stage has begun
         sizes = iter([10**9, 10**9])
         full.setattr(shutil, "disk_usage", lambda folder: _Usage(10**9, 0, next(sizes, 1000)))
