@@ -24,7 +24,7 @@ PROMISES = {
     "F15": "Cut or damaged gz, zst and bz2, wrong check values, empty files: what stands before the fault is "
     "kept, the file is named and counted, others are untouched.",
     "F16": "An invalid byte costs its own record and no other.",
-    "F17": "Bad JSON, a list, missing, null or number for text, doubled keys, NaN, nesting of 10 MB: that record "
+    "F17": "Bad JSON, a list, missing, null, number or NaN for text, doubled keys, nesting of 10 MB: that record "
     "goes, with its reason and place.",
     "F18": "BOM, CRLF, U+2028, NUL, lone surrogates, NFD Hangul, CP949: each has a defined result.",
     "F19": "Parquet with another column, a damaged footer, dictionary or large strings: the columns there are "
@@ -40,8 +40,8 @@ PROMISES = {
     "F27": "YAML that builds objects or expands aliases, doubled or misspelt keys, tabs: exit code 2 in under a "
     "second, with line, key and the nearest right key.",
     "F28": "Archive members and set names that lead out, links and devices: refused, nothing is written outside.",
-    "F29": "NaN, infinity or a spike in loss or gradient: no update, named with step and batch; after several in "
-    "a row exit code 1; good checkpoints stay.",
+    "F29": "NaN or infinity in loss or gradient, and a spike where `spikes` is set: no update, named with step and "
+    "batch; after several in a row exit code 1; good checkpoints stay.",
     "F30": "`keep: 1` and the new checkpoint fails: the old one is there.",
     "F31": "Vocabulary and rows that do not fit, padded rows, tied and untied heads, stages out of order: exit "
     "code 2 before training.",

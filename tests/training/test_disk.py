@@ -15,7 +15,7 @@ from redwhale.core.artifact import read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.training import checkpoint, loop, step
+from redwhale.training import checkpoint, step
 from redwhale.training.layout import CHECKPOINTS_NAME
 from tests.disks import pretend_room, small_disk
 from tests.training.stages import rows, run, stage, write_recipe
@@ -25,6 +25,7 @@ Starts = Callable[..., Path]
 SETTINGS: dict[str, Any] = {
     "checkpoints": {"every": 256, "keep": 2}, "measure": {"documents": 1, "document_bytes": 30, "samples": 0},
 }  # fmt: skip
+KEEP_ONE = {"checkpoints": {"every": 256, "keep": 1}}
 
 
 def make(starts: Starts, folder: Path, **settings: Any) -> Recipe:
@@ -37,13 +38,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Recipe:
     recipe = make(starts, tmp_path_factory.mktemp("whole"))
     run(recipe)
     return recipe
-
-
-@pytest.fixture
-def keep_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a single checkpoint, which a recipe may not ask for."""
-    save = checkpoint.save
-    monkeypatch.setattr(loop.checkpoint, "save", lambda *of, keep, **more: save(*of, keep=1, **more))
 
 
 def left(recipe: Recipe) -> list[str]:
@@ -74,14 +68,13 @@ def goes_on(recipe: Recipe, whole: Recipe, *, after: int, capsys: pytest.Capture
 
 @pytest.mark.slow
 @pytest.mark.promise("F7", "F9", "F30")
-@pytest.mark.usefixtures("keep_one")
 @pytest.mark.parametrize(("kind", "code"), [("ENOSPC", 4), ("EIO", 1)])
 def test_the_one_checkpoint_there_outlives_the_next_one_s_failure(
     tmp_path: Path, starts: Starts, whole: Recipe, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], kind: str, code: int,
 ) -> None:  # fmt: skip
     """A fault at each place of the writing in turn, each time in the checkpoint after the one that is there."""
-    recipe = make(starts, tmp_path)
+    recipe = make(starts, tmp_path, **KEEP_ONE)
     fails(recipe, monkeypatch, "checkpoint.after_tensors:raise-EIO@2")
     for point, passage in (("checkpoint.after_tensors", 1), ("publish.after_write", 2), ("publish.before_rename", 2)):
         assert left(recipe) == ["step-000001"]
@@ -144,7 +137,6 @@ def test_a_really_full_disk_costs_no_checkpoint(
 
 @pytest.mark.slow
 @pytest.mark.promise("F10", "F30")
-@pytest.mark.usefixtures("keep_one")
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -156,7 +148,7 @@ def test_a_checkpoint_that_the_disk_has_cut_replaces_none(
     tmp_path: Path, starts: Starts, whole: Recipe, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], fault: str, reason: str,
 ) -> None:  # fmt: skip
-    recipe = make(starts, tmp_path)
+    recipe = make(starts, tmp_path, **KEEP_ONE)
     error = fails(recipe, monkeypatch, fault)
     assert isinstance(error, RedwhaleError) and error.exit_code == 1
     assert "the checkpoint just written cannot be read" in error.what and "step-000002" in error.where
@@ -167,12 +159,11 @@ def test_a_checkpoint_that_the_disk_has_cut_replaces_none(
 
 @pytest.mark.slow
 @pytest.mark.promise("F11", "F30")
-@pytest.mark.usefixtures("keep_one")
 def test_what_is_no_whole_checkpoint_is_passed_over_and_cleaned(
     tmp_path: Path, starts: Starts, whole: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A damaged one of a later step must not take the place of a good one when only one is kept."""
-    recipe = make(starts, tmp_path)
+    recipe = make(starts, tmp_path, **KEEP_ONE)
     fails(recipe, monkeypatch, "checkpoint.before_rotation:raise-EIO@2")
     home = recipe.stage_folder(0) / CHECKPOINTS_NAME
     for later in ("step-000003", "step-000009"):

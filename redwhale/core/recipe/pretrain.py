@@ -41,8 +41,8 @@ class Checkpoints(Section):
 
     every: Tokens = Field(default=100_000_000, ge=1)
     """Tokens between checkpoints."""
-    keep: int = Field(default=2, ge=2)
-    """How many stay; at least 2, since the newest may be the one being written."""
+    keep: int = Field(default=2, ge=1)
+    """How many stay; an old one goes only once the new one is whole."""
 
 
 class Measure(Section):
