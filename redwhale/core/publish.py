@@ -168,10 +168,12 @@ def clean_temporaries(folder: Path) -> None:
 
 def _holder_is_alive(lock: Path) -> tuple[bool, str]:
     try:
-        holder = json.loads(lock.read_text())
         age_seconds = time.time() - lock.stat().st_mtime
-    except (OSError, ValueError):
+        holder = json.loads(lock.read_text())
+    except OSError:
         return False, "unknown"
+    except ValueError:  # it is being written, or was never finished
+        return age_seconds < HEARTBEAT_SECONDS, "a process that has just begun"
     name = f"process {holder.get('pid')} on {holder.get('host')}"
     if holder.get("host") != socket.gethostname():
         return age_seconds < STALE_SECONDS, name
@@ -241,7 +243,7 @@ def _take(lock: Path) -> None:
         fault("lock.before_take", mark)
         for _ in range(2):
             with contextlib.suppress(FileExistsError):
-                os.link(mark, lock)
+                _place(mark, lock)
                 return
             _need_stale(lock)
             # Whoever else finds it stale at this moment renames it, or what this process has put there, aside as
@@ -252,13 +254,24 @@ def _take(lock: Path) -> None:
                 alive, _ = _holder_is_alive(aside)
                 if alive:
                     with contextlib.suppress(FileExistsError):
-                        os.link(aside, lock)
+                        _place(aside, lock)
                 aside.unlink()
     finally:
         mark.unlink(missing_ok=True)
     raise RedwhaleError(
         "another process took this folder just now", where=str(lock.parent), fix="wait for it", exit_code=USAGE
     )
+
+
+def _place(mark: Path, lock: Path) -> None:
+    """Put a mark in the lock's place; raise FileExistsError where there is one."""
+    try:
+        os.link(mark, lock)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, where the lock is empty for a moment
+        with lock.open("xb") as file:
+            file.write(mark.read_bytes())
 
 
 def _need_stale(lock: Path) -> None:

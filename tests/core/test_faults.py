@@ -112,6 +112,26 @@ def test_a_lock_is_whole_from_its_first_moment(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.promise("F12")
+def test_locks_hold_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a lock is empty for a moment: that is no stale one, unless it stays so."""
+
+    def refuse(*paths: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(publish.os, "link", refuse)
+    with locked(tmp_path), pytest.raises(RedwhaleError, match="is working in this folder"), locked(tmp_path):
+        pass
+    lock = tmp_path / LOCK_NAME
+    lock.touch()
+    with pytest.raises(RedwhaleError, match="a process that has just begun is working"), locked(tmp_path):
+        pass
+    publish.os.utime(lock, (0, 0))
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.promise("F12")
 def test_of_two_that_find_a_lock_stale_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other takes it between this one's look and its move: what was moved is put back."""
     lock = tmp_path / LOCK_NAME
