@@ -2,7 +2,7 @@
 
 Actions: ``kill`` (SIGKILL), ``raise-ENOSPC``, ``raise-EIO`` (or any other name of errno), ``truncate`` (the file at
 the point loses its second half, as on a disk that lies), ``sleep`` (a minute, for another to do something meanwhile).
-Unset it costs a look at the environment, under a microsecond a file.
+Unset it costs a look at the environment, under a microsecond a passage.
 """
 
 from __future__ import annotations

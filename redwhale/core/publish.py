@@ -45,7 +45,7 @@ def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     ``size_bytes``, where it is known, is said of a full disk.
     """
     make_folder(path.parent)
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    temporary = _temporary_beside(path)
     try:
         with _full_disk_named(path, size_bytes):
             fault("publish.before_write", path)
@@ -69,8 +69,7 @@ def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
 def atomic_folder(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it replaces ``path`` whole. Raises as ``atomic_file``."""
     make_folder(path.parent)
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary_beside(path)
     try:
         with _full_disk_named(path, size_bytes):
             temporary.mkdir()
@@ -89,6 +88,11 @@ def atomic_folder(path: Path, *, size_bytes: int | None = None) -> Iterator[Path
             fault("publish.after_rename", path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    """Return a name that no other process has, of this host or of another that shares the folder."""
+    return path.parent / f"{TEMPORARY_PREFIX}{os.urandom(4).hex()}-{path.name}"
 
 
 @contextlib.contextmanager
@@ -157,9 +161,11 @@ def make_folder(path: Path) -> None:
     raise RedwhaleError(what, where=str(path), fix=fix, exit_code=USAGE)
 
 
-def clean_temporaries(folder: Path) -> None:
-    """Remove leftovers of killed runs below ``folder``; call with its lock held."""
+def clean_temporaries(folder: Path, *, but: Path) -> None:
+    """Remove leftovers of killed runs below ``folder``, ``but`` not in that; call with its lock held."""
     for leftover in sorted(folder.rglob(f"{TEMPORARY_PREFIX}*")):
+        if leftover.is_relative_to(but):
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -13,7 +13,7 @@ from typing import Any
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
-from redwhale.core.differences import field_differences
+from redwhale.core.differences import differences
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.publish import (
@@ -85,7 +85,7 @@ def produce(
         identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
         if finished:
             if finished.identity != identity:
-                raise _changed(plan, _differences(finished.fields, plan.fields, finished.inputs, inputs))
+                raise _changed(plan, differences(finished.fields, plan.fields, finished.inputs, inputs))
             artifact.check_outputs(plan.folder, finished, rehash=verify)
             _tidy(plan.folder)  # what a kill just after the manifest has left
             console.note(f"{plan.step}: unchanged ({plan.folder})")
@@ -93,7 +93,8 @@ def produce(
         artifact.check_inputs(plan.inputs, rehash=verify)
         _warn_of_stopped(plan.inputs, console)
         _begin(plan, identity, inputs)
-        clean_temporaries(plan.folder)
+        # In the scratch folder they may be those of a job that is still at work; it goes as a whole in the end.
+        clean_temporaries(plan.folder, but=scratch_of(plan.folder))
         console.log_to(plan.folder / "log.txt")
         started, started_cpu = time.perf_counter(), time.process_time()
         built = _build(plan, build)
@@ -123,12 +124,17 @@ def produce(
 
 
 def _build(plan: Plan, build: Callable[[], Built]) -> Built:
-    """Build; what bad input or settings left half-made goes, so that it does not bind the mended run."""
+    """Build; what bad input or settings left half-made goes, so that it does not bind the mended run.
+
+    What an earlier run had made stays: the fault may be of the machine, as an executor that is not installed.
+    """
+    scratch = scratch_of(plan.folder)
+    is_resumed = scratch.exists()
     try:
         return build()
     except RedwhaleError as error:
-        if error.exit_code == USAGE:
-            shutil.rmtree(scratch_of(plan.folder), ignore_errors=True)
+        if error.exit_code == USAGE and not is_resumed:
+            shutil.rmtree(scratch, ignore_errors=True)
         raise
 
 
@@ -184,14 +190,14 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
     identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
     if finished:
         if finished.identity != identity:
-            return "changed", _differences(finished.fields, plan.fields, finished.inputs, inputs)
+            return "changed", differences(finished.fields, plan.fields, finished.inputs, inputs)
         return _state_of_outputs(plan, finished)
     begun = _read_begun(plan.folder)
     if begun is None or not (begun.identity == identity or _made(plan.folder)):
         return "absent", []
     if begun.identity == identity:
         return "interrupted", []
-    return "changed", _differences(begun.fields, plan.fields, begun.inputs, inputs)
+    return "changed", differences(begun.fields, plan.fields, begun.inputs, inputs)
 
 
 def _state_of_outputs(plan: Plan, finished: Manifest) -> tuple[str, list[str]]:
@@ -237,7 +243,7 @@ def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
     if begun and begun.identity == identity:
         return
     if begun and made:
-        raise _changed(plan, _differences(begun.fields, plan.fields, begun.inputs, inputs))
+        raise _changed(plan, differences(begun.fields, plan.fields, begun.inputs, inputs))
     if made:
         raise RedwhaleError(
             f"the folder holds files that are not this step's ({', '.join(sorted(made)[:3])})",
@@ -273,23 +279,10 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-def _differences(
-    old_fields: dict[str, Any], fields: dict[str, Any], old_inputs: list[InputRecord], inputs: list[InputRecord]
-) -> list[str]:
-    differences = field_differences(old_fields, fields)
-    before = {r.role: r.digest for r in old_inputs}
-    after = {r.role: r.digest for r in inputs}
-    for role in sorted(before.keys() | after.keys()):
-        if before.get(role) != after.get(role):
-            state = "new" if role not in before else "gone" if role not in after else "changed"
-            differences.append(f"input {role} {state}")
-    return differences or ["the step's algorithm"]
-
-
-def _changed(plan: Plan, differences: list[str]) -> RedwhaleError:
-    shown = "; ".join(differences[:5])
-    if len(differences) > 5:
-        shown += f"; and {len(differences) - 5} more"
+def _changed(plan: Plan, found: list[str]) -> RedwhaleError:
+    shown = "; ".join(found[:5])
+    if len(found) > 5:
+        shown += f"; and {len(found) - 5} more"
     return RedwhaleError(
         f"{plan.step} was made from other settings: {shown}",
         where=str(plan.folder),

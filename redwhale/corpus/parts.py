@@ -15,8 +15,8 @@ from redwhale.corpus.read.sources import SourceFile
 _PART_BYTES, _MOST_PARTS = 8 << 20, 4096
 _EXPANSION = 4
 """Bytes of text for a stored byte of compressed files, about what Korean JSON comes to."""
-# A process that takes up a stretch reads all that lies before, from where it was in this file: plain lines at 60 times
-# the speed of cleaning, others at 12 times or less. In one process nothing is read twice.
+# A process that takes up a stretch reads all that lies before, from where it was in this file: plain lines at about 35
+# times the speed of cleaning, gzip at 13 times (456 and 183 MB/s). In one process nothing is read twice.
 _MOST_STRETCHES_PLAIN, _MOST_STRETCHES = 16, 8
 _PLAIN = ("jsonl", "txt")
 

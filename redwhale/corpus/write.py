@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -73,11 +74,9 @@ def _tasks(
     chunks = store.chunks[index]
     for number, (start, stop) in enumerate(cuts):
         tail = number == len(cuts) - 1
+        begin = bisect_left(chunks, first + start, key=lambda chunk: chunk.first + chunk.documents)
+        end = len(chunks) if tail else bisect_left(chunks, first + stop, key=lambda chunk: chunk.first)
         yield ShardTask(
-            folder, source.name, source.language, number,
-            chunks=tuple(
-                chunk for chunk in chunks
-                if first + start <= chunk.first + chunk.documents and (chunk.first < first + stop or tail)
-            ),
+            folder, source.name, source.language, number, chunks=tuple(chunks[begin:end]),
             first=first + start, last=first + stop, tail=tail, details=details, repeated=repeated,
         )  # fmt: skip

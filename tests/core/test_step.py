@@ -24,7 +24,7 @@ from redwhale.core.publish import (
     make_folder,
     write_bytes,
 )
-from redwhale.core.step import Built, Plan, produce, state_of
+from redwhale.core.step import Built, Plan, produce, scratch_of, state_of
 
 QUIET = Console(quiet=True)
 
@@ -282,6 +282,32 @@ def test_a_newer_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(RedwhaleError, match="the manifest is damaged"):
         artifact.read_manifest(tmp_path)
+
+
+def test_bad_input_discards_its_own_scratch_but_not_an_earlier_run_s(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    kept = scratch_of(plan.folder) / ".tmp-of-a-task-at-work"
+
+    def refuse() -> Built:
+        kept.parent.mkdir(exist_ok=True)
+        kept.touch()
+        raise RedwhaleError("no", exit_code=2)
+
+    def die() -> Built:
+        kept.parent.mkdir()
+        kept.touch()
+        raise KeyboardInterrupt
+
+    for build, error, stays in (
+        (refuse, RedwhaleError, False),
+        (die, KeyboardInterrupt, True),
+        (refuse, RedwhaleError, True),
+    ):
+        with pytest.raises(error):
+            produce(plan, build, console=QUIET)
+        assert kept.exists() == stays
+    produce(plan, copy_step(plan, source, []), console=QUIET)
+    assert not scratch_of(plan.folder).exists()
 
 
 def test_field_differences_name_paths() -> None:

@@ -84,10 +84,11 @@ class RayWorkers:
             yield _finished(*pending.popleft())
 
     def _most_pending(self) -> int:
+        if self._run is None:  # all was done before so far
+            return 1
         import ray
 
-        cpus = ray.cluster_resources().get("CPU", 1) if self._run is not None else self._processes
-        return max(1, int(cpus)) * _IN_FLIGHT_PER_CPU
+        return max(1, int(ray.cluster_resources().get("CPU", 1))) * _IN_FLIGHT_PER_CPU
 
 
 def _need_answer(address: str | None) -> None:

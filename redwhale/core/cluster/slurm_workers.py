@@ -68,8 +68,8 @@ class SlurmWorkers:
         missing = [shard for shard in every if not shard.done.is_file()]
         if missing:
             job.take_up(function, missing)
-        for shard in every:
-            job.wait_for(function, shard)
+        for number, shard in enumerate(every):
+            job.wait_for(function, every, number)
             yield shard
 
 
@@ -83,18 +83,26 @@ class Job:
         self._asked = self._ended = 0.0
 
     def take_up(self, function: Callable[[AnyShard], None], missing: Sequence[AnyShard]) -> None:
-        """Go on with the job that an earlier driver submitted, where that is still queued; else submit one."""
+        """Go on with the job that an earlier driver submitted, where that is still queued; else submit one.
+
+        Errors that an earlier driver has told of are forgotten: their cause may be mended, and their shards are
+        submitted again once the job has ended.
+        """
         with contextlib.suppress(OSError, ValueError, KeyError):
             known = json.loads((self.folder / "job.json").read_bytes())
             self._id, self._shards = known["id"], [Path(path) for path in known["shards"]]
             if {shard.done for shard in missing} <= set(self._shards) and self._is_queued():
                 self._console.note(f"slurm: job {self._id} goes on ({self.folder})")
+                self._forget_errors()
                 return
         self._submit(function, missing)
 
+    def _forget_errors(self) -> None:
+        for told in self.folder.glob(f"*{ERROR_ENDING}"):
+            told.unlink()
+
     def _submit(self, function: Callable[[AnyShard], None], missing: Sequence[AnyShard]) -> None:
-        for stale in self.folder.glob(f"*{ERROR_ENDING}"):
-            stale.unlink()
+        self._forget_errors()
         make_folder(self.folder / "logs")
         write_shards(self.folder / "shards.json", function, missing)
         tasks = min(len(missing), self._settings.array_tasks)
@@ -109,9 +117,13 @@ class Job:
         self._ended = 0.0
         self._console.note(f"slurm: job {self._id}, {len(missing)} shards in {tasks} tasks ({self.folder})")
 
-    def wait_for(self, function: Callable[[AnyShard], None], shard: AnyShard) -> None:
-        """Return once the shard is done; raise what its function raised, or exit code 4 where tasks end without it."""
+    def wait_for(self, function: Callable[[AnyShard], None], shards: Sequence[AnyShard], number: int) -> None:
+        """Return once a shard is done; raise what its function raised, or exit code 4 where tasks end without it.
+
+        All that is missing of ``shards`` is submitted again where the job has ended.
+        """
         pause, longest = _POLL_SECONDS
+        shard = shards[number]
         while not shard.done.is_file():
             if error := raised_by(self.folder, self._shards.index(shard.done)):
                 raise error
@@ -119,7 +131,7 @@ class Job:
                 if not self._left:
                     raise self._lost(shard.done)
                 self._left -= 1
-                self._submit(function, [shard])
+                self._submit(function, [each for each in shards if not each.done.is_file()])
             time.sleep(pause)
             with contextlib.suppress(OSError):
                 next(shard.done.parent.iterdir(), None)  # lets NFS look for new files

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,11 @@ import pytest
 
 from redwhale.core.cluster.ray_workers import RayWorkers
 from redwhale.core.errors import RedwhaleError
+from tests.core.test_tasks import Number, numbers
 
 SMALL = {"include_dashboard": False, "object_store_memory": 100 << 20}
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="the extra ray is not installed")
-
-
-@dataclass(frozen=True)
-class Number:
-    """A shard whose result, the process that did it, is a file in a folder."""
-
-    value: int
-    folder: Path
-
-    @property
-    def done(self) -> Path:
-        return self.folder / str(self.value)
 
 
 def note_process(number: Number) -> None:
@@ -42,10 +30,6 @@ def note_process(number: Number) -> None:
 
 def fail(number: Number) -> None:
     raise RedwhaleError(f"shard {number.value} is bad", where="here", fix="mend it", exit_code=3)
-
-
-def numbers(folder: Path, count: int) -> list[Number]:
-    return [Number(value, folder) for value in range(count)]
 
 
 @pytest.fixture

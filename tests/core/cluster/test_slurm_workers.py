@@ -114,6 +114,20 @@ def test_lost_tasks_are_submitted_again_and_in_the_end_named(tmp_path: Path, mak
     assert len(submitted(tmp_path / "bin")) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.fault
+def test_all_that_lost_tasks_had_is_submitted_again_at_once(tmp_path: Path, make: Make) -> None:
+    """Of the first job tasks 1 and 2 are lost."""
+    run = 'exec "$1" -m redwhale.core.cluster.slurm_shard "$2"'
+    own = script(tmp_path, f"[ $SLURM_JOB_ID = 100 ] && [ $SLURM_ARRAY_TASK_ID != 0 ] && kill -9 $$; {run}")
+    shards = shards_in(tmp_path / "data")
+    with make(script=own, retries=1) as workers:
+        assert list(workers.map_shards(clean_part, shards)) == shards
+    assert [next(w for w in words if "--array" in w) for words in submitted(tmp_path / "bin")] == [
+        "--array=0-2", "--array=0-1",
+    ]  # fmt: skip
+
+
 def test_a_refused_job_names_the_script(tmp_path: Path, make: Make) -> None:
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: Invalid account' >&2\nexit 1\n")
     with (
