@@ -1,4 +1,4 @@
-"""Publish files atomically and guard folders: nothing half-written ever stands under a final name.
+"""Publish files atomically: nothing half-written ever stands under a final name.
 
 Protocol (design, section 5): write under a temporary name in the same folder, fsync, rename,
 fsync the folder. Temporary names start with ``.tmp-``; leftovers are ignored and cleaned.
@@ -11,9 +11,6 @@ import errno
 import json
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,6 @@ from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
 from redwhale.core.faults import fault
 
 TEMPORARY_PREFIX = ".tmp-"
-LOCK_NAME = ".lock"
-HEARTBEAT_SECONDS = 10.0
-STALE_SECONDS = 120.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM = "free space and run the same command again"
 
@@ -47,7 +41,7 @@ def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     make_folder(path.parent)
     temporary = _temporary_beside(path)
     try:
-        with _full_disk_named(path, size_bytes):
+        with full_disk_named(path, size_bytes):
             fault("publish.before_write", path)
             yield temporary
         with _failures_named(path, size_bytes):
@@ -71,7 +65,7 @@ def atomic_folder(path: Path, *, size_bytes: int | None = None) -> Iterator[Path
     make_folder(path.parent)
     temporary = _temporary_beside(path)
     try:
-        with _full_disk_named(path, size_bytes):
+        with full_disk_named(path, size_bytes):
             temporary.mkdir()
             fault("publish.before_write", path)
             yield temporary
@@ -96,7 +90,7 @@ def _temporary_beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path, size_bytes: int | None = None) -> Iterator[None]:
+def full_disk_named(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Turn a full disk into exit code 4; other errors of what is written come through as they are."""
     try:
         yield
@@ -118,7 +112,7 @@ def _says_full(error: Exception) -> bool:
 def _failures_named(path: Path, size_bytes: int | None = None) -> Iterator[None]:
     """Turn any failure to bring a file to the disk under its name into an error that names it."""
     try:
-        with _full_disk_named(path, size_bytes):
+        with full_disk_named(path, size_bytes):
             yield
     except OSError as error:
         raise RedwhaleError(
@@ -151,7 +145,7 @@ def make_folder(path: Path) -> None:
     """Create ``path`` and its parents; raise exit code 2 where that is not allowed."""
     what = "the folder is not writable"
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path):
             path.mkdir(parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
             return
@@ -170,120 +164,3 @@ def clean_temporaries(folder: Path, *, but: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-
-
-def _holder_is_alive(lock: Path) -> tuple[bool, str]:
-    try:
-        age_seconds = time.time() - lock.stat().st_mtime
-        holder = json.loads(lock.read_text())
-    except OSError:
-        return False, "unknown"
-    except ValueError:  # it is being written, or was never finished
-        return age_seconds < HEARTBEAT_SECONDS, "a process that has just begun"
-    name = f"process {holder.get('pid')} on {holder.get('host')}"
-    if holder.get("host") != socket.gethostname():
-        return age_seconds < STALE_SECONDS, name
-    try:
-        os.kill(int(holder["pid"]), 0)
-        started = _started(int(holder["pid"]))
-        if holder.get("started", started) != started:  # its number belongs to another process now
-            return False, name
-    except ProcessLookupError:
-        return False, name
-    except (PermissionError, KeyError, ValueError):
-        pass
-    return True, name
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process of this host started, in ticks since boot (proc(5)), None where that is not told.
-
-    A container that is started again gives its processes the numbers they had before.
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
-
-
-def holder_of(folder: Path) -> str | None:
-    """Return who is working in ``folder`` just now, None where nobody is."""
-    alive, name = _holder_is_alive(folder / LOCK_NAME)
-    return name if alive else None
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; raise exit code 2 naming the holder where another has it.
-
-    The lock file carries pid and host and is touched every 10 s. A holder that is dead on this
-    host, or silent for 120 s on another, has lost it.
-    """
-    make_folder(folder)
-    lock = folder / LOCK_NAME
-    _take(lock)
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(OSError):
-                os.utime(lock)
-
-    threading.Thread(target=beat, daemon=True).start()
-    try:
-        fault("lock.after_take", lock)
-        yield
-    finally:
-        stop.set()
-        fault("lock.before_release", lock)
-        lock.unlink(missing_ok=True)
-
-
-def _take(lock: Path) -> None:
-    """Put this process's mark in the lock's place, whole from the first moment: an empty one would look stale."""
-    pid = os.getpid()
-    mark = lock.with_name(f"{TEMPORARY_PREFIX}{pid}-lock")
-    try:
-        with _full_disk_named(lock):
-            mark.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "started": _started(pid)}))
-        fault("lock.before_take", mark)
-        for _ in range(2):
-            with contextlib.suppress(FileExistsError):
-                _place(mark, lock)
-                return
-            _need_stale(lock)
-            # Whoever else finds it stale at this moment renames it, or what this process has put there, aside as
-            # well: so what was moved is looked at again.
-            aside = lock.with_name(f"{TEMPORARY_PREFIX}{pid}-stale")
-            with contextlib.suppress(FileNotFoundError):
-                lock.rename(aside)
-                alive, _ = _holder_is_alive(aside)
-                if alive:
-                    with contextlib.suppress(FileExistsError):
-                        _place(aside, lock)
-                aside.unlink()
-    finally:
-        mark.unlink(missing_ok=True)
-    raise RedwhaleError(
-        "another process took this folder just now", where=str(lock.parent), fix="wait for it", exit_code=USAGE
-    )
-
-
-def _place(mark: Path, lock: Path) -> None:
-    """Put a mark in the lock's place; raise FileExistsError where there is one."""
-    try:
-        os.link(mark, lock)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links, where the lock is empty for a moment
-        with lock.open("xb") as file:
-            file.write(mark.read_bytes())
-
-
-def _need_stale(lock: Path) -> None:
-    alive, holder = _holder_is_alive(lock)
-    if alive:
-        raise RedwhaleError(
-            f"{holder} is working in this folder", where=str(lock.parent),
-            fix="wait for it, or stop it and run the same command again", exit_code=USAGE,
-        )  # fmt: skip

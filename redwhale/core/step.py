@@ -16,15 +16,8 @@ from redwhale.core.console import Console
 from redwhale.core.differences import differences
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.faults import fault
-from redwhale.core.publish import (
-    LOCK_NAME,
-    TEMPORARY_PREFIX,
-    clean_temporaries,
-    holder_of,
-    locked,
-    make_folder,
-    write_json,
-)
+from redwhale.core.lock import LOCK_NAME, holder_of, locked
+from redwhale.core.publish import TEMPORARY_PREFIX, clean_temporaries, make_folder, write_json
 
 BEGUN_NAME = "begun.json"
 SCRATCH_NAME = "scratch"
@@ -77,7 +70,7 @@ def produce(
     """
     artifact.need_made(plan.inputs)
     make_folder(plan.folder)
-    with locked(plan.folder):
+    with locked(plan.folder) as need_held:
         if fresh:
             _empty(plan.folder)
         finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
@@ -117,6 +110,7 @@ def produce(
             },
             environment=artifact.environment(),
         )
+        need_held()
         _complete(plan.folder, manifest)
         fault(f"{plan.step}.after_manifest")
         _tidy(plan.folder)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from redwhale.core.artifact import MANIFEST_NAME
 from redwhale.core.errors import FAILED, RedwhaleError
-from redwhale.core.publish import LOCK_NAME, atomic_folder
+from redwhale.core.lock import LOCK_NAME
+from redwhale.core.publish import atomic_folder
 from redwhale.core.recipe.stages import Train
 from redwhale.training.model import Prepared, load_model, prepare, quiet_bars
 from redwhale.training.rows import RowBlocks

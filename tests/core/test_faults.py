@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 
 import pytest
 
-from redwhale.core import publish
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.faults import VARIABLE, fault
-from redwhale.core.publish import LOCK_NAME, atomic_file, atomic_folder, locked
+from redwhale.core.publish import atomic_file, atomic_folder
 
 FILE_POINTS = ["before_write", "after_write", "before_rename", "before_folder_sync", "after_rename"]
 
@@ -94,57 +92,3 @@ def test_a_folder_is_published_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
             assert text == "new"
     assert (tmp_path / "folder" / "x").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
-@pytest.mark.promise("F12")
-def test_a_lock_is_whole_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
-
-    def look(point: str, path: Path | None = None) -> None:
-        lock = tmp_path / LOCK_NAME
-        seen.append(json.loads(lock.read_text())["pid"] if lock.exists() else None)
-
-    monkeypatch.setattr(publish, "fault", look)
-    with locked(tmp_path):
-        pass
-    assert seen[0] is None and all(isinstance(pid, int) for pid in seen[1:3])
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.promise("F12")
-def test_locks_hold_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There a lock is empty for a moment: that is no stale one, unless it stays so."""
-
-    def refuse(*paths: Path) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(publish.os, "link", refuse)
-    with locked(tmp_path), pytest.raises(RedwhaleError, match="is working in this folder"), locked(tmp_path):
-        pass
-    lock = tmp_path / LOCK_NAME
-    lock.touch()
-    with pytest.raises(RedwhaleError, match="a process that has just begun is working"), locked(tmp_path):
-        pass
-    publish.os.utime(lock, (0, 0))
-    with locked(tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.promise("F12")
-def test_of_two_that_find_a_lock_stale_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other takes it between this one's look and its move: what was moved is put back."""
-    lock = tmp_path / LOCK_NAME
-    lock.write_text(json.dumps({"pid": 2**22 + 1, "host": publish.socket.gethostname()}))
-    other = json.dumps({"pid": 1, "host": publish.socket.gethostname()})
-    check = publish._need_stale
-
-    def outrun(path: Path) -> None:
-        check(path)
-        path.write_text(other)
-
-    monkeypatch.setattr(publish, "_need_stale", outrun)
-    with pytest.raises(RedwhaleError, match=r"process 1 on .* is working"), locked(tmp_path):
-        pass
-    assert lock.read_text() == other
-    assert [path.name for path in tmp_path.iterdir()] == [LOCK_NAME]

@@ -1,11 +1,9 @@
 """The protocol of every step: skip, resume, refuse; nothing half-written under a final name."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,15 +13,7 @@ from redwhale.core.artifact import GateRecord, Input
 from redwhale.core.console import Console
 from redwhale.core.differences import field_differences
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.publish import (
-    STALE_SECONDS,
-    atomic_file,
-    atomic_folder,
-    holder_of,
-    locked,
-    make_folder,
-    write_bytes,
-)
+from redwhale.core.publish import atomic_file, atomic_folder, make_folder, write_bytes
 from redwhale.core.step import Built, Plan, produce, scratch_of, state_of
 
 QUIET = Console(quiet=True)
@@ -204,54 +194,6 @@ def test_atomic_file_leaves_nothing_on_error(tmp_path: Path) -> None:
         (temporary / "z").write_text("half")
         raise ValueError
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.promise("F12")
-def test_a_live_lock_names_its_holder_and_a_dead_one_is_taken(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path),
-        pytest.raises(RedwhaleError, match=f"process {os.getpid()} on .* is working") as caught,
-        locked(tmp_path),
-    ):
-        pass
-    assert caught.value.exit_code == 2
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    import socket
-
-    (tmp_path / ".lock").write_text(json.dumps({"pid": int(dead.stdout), "host": socket.gethostname()}))
-    with locked(tmp_path):
-        pass
-    assert not (tmp_path / ".lock").exists()
-
-
-@pytest.mark.promise("F12")
-def test_a_lock_of_an_earlier_process_with_this_number_is_taken(tmp_path: Path) -> None:
-    import socket
-
-    with locked(tmp_path):
-        assert (holder := holder_of(tmp_path)) and f"process {os.getpid()} on" in holder
-    assert holder_of(tmp_path) is None
-    held = {"pid": os.getpid(), "host": socket.gethostname(), "started": "1"}
-    (tmp_path / ".lock").write_text(json.dumps(held))
-    with locked(tmp_path):
-        pass
-
-
-@pytest.mark.promise("F12")
-def test_a_lock_of_another_host_is_taken_once_its_heart_has_stopped(tmp_path: Path) -> None:
-    lock = tmp_path / ".lock"
-    lock.write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere", "started": "1"}))
-    with (
-        pytest.raises(RedwhaleError, match=f"process {os.getpid()} on elsewhere is working in this folder") as caught,
-        locked(tmp_path),
-    ):
-        pass
-    assert caught.value.exit_code == 2 and json.loads(lock.read_text())["host"] == "elsewhere"
-    silent = time.time() - STALE_SECONDS - 1
-    os.utime(lock, (silent, silent))
-    with locked(tmp_path):
-        assert json.loads(lock.read_text())["pid"] == os.getpid()
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_step_at_work_is_running(tmp_path: Path, source: Path) -> None:
