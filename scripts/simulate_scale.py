@@ -5,8 +5,9 @@
 
 ``measure`` runs `preprocess` with default settings, perplexity and KoBEST decontamination in one process on real text
 grown with edits (as bench_corpus.py does), and clocks every pass: what workers do (it divides among them) and what
-the driver does alone. DATA_DIR holds ko/*.jsonl.gz and kobest/. ``table`` prints Markdown: hours, scratch, memory and
-files for 44 GB, 1 TB and 10 TB from the two largest runs, and how well the two before them foretold the largest.
+the driver does alone; bytes read and written are those of read(2) and write(2). DATA_DIR holds ko/*.jsonl.gz and
+kobest/. ``table`` prints Markdown: hours of computing, bytes moved, scratch, memory and files for 44 GB, 1 TB and
+10 TB from the two largest runs, and how well the two before them foretold the largest.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Clocked(Workers):
         super().__exit__(kind, error, trace)
 
 
+def _moved_bytes() -> Counter[str]:
+    """Return the bytes that this process has read and written so far (proc(5))."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return Counter(read=int(fields["rchar"]), written=int(fields["wchar"]))
+
+
 def measure_rates(data: Path, out: Path, megabytes: int) -> dict[str, Any]:
     """Run the step and return its figures."""
     out.mkdir(parents=True, exist_ok=True)
@@ -85,14 +92,16 @@ def measure_rates(data: Path, out: Path, megabytes: int) -> dict[str, Any]:
         return found
 
     making.remove_duplicates = decided
-    started, wall = time.process_time(), time.perf_counter()
+    started, wall, moved = time.process_time(), time.perf_counter(), _moved_bytes()
     manifest = step.run(load_recipe(recipe_file), console=Console(quiet=True), fresh=True)
-    total = time.process_time() - started
+    total, wall = time.process_time() - started, time.perf_counter() - wall
+    moved = _moved_bytes() - moved
     by_pass = {name: round(seconds[name], 2) for name in (*PASSES, "train_fold", "duplicates")}
     return {
         "text_bytes": int(whole_megabytes(folder) * 1e6), "documents": manifest.counts["records"],
-        "wall_seconds": round(time.perf_counter() - wall, 1), "cpu_seconds": round(total, 1), "passes": by_pass,
+        "wall_seconds": round(wall, 1), "cpu_seconds": round(total, 1), "passes": by_pass,
         "driver_seconds": round(total - sum(by_pass.values()), 2), "scratch_bytes": dict(sizes),
+        "moved_bytes": dict(moved),
         "output_bytes": sum(record.bytes for record in manifest.outputs),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }  # fmt: skip
@@ -119,6 +128,7 @@ def foretell(one: dict[str, Any], two: dict[str, Any], text_bytes: float, cores:
         **worked, **alone, "seconds": sum(worked.values()) + sum(alone.values()), "alone": sum(alone.values()),
         "core_hours": (sum(worked.values()) * cores + sum(alone.values())) / 3600,
         "scratch_bytes": scratch, "output_bytes": two["output_bytes"] * times,
+        "moved_bytes": sum(two["moved_bytes"].values()) * times,
         "driver_bytes": DRIVER_BYTES_PER_DOCUMENT * documents + two["peak_bytes"], "documents": documents,
         "files": parts * FILES_OF_A_PART + 3 * text_bytes / SHARD_BYTES,
     }  # fmt: skip
@@ -127,8 +137,8 @@ def foretell(one: dict[str, Any], two: dict[str, Any], text_bytes: float, cores:
 def table(one: dict[str, Any], two: dict[str, Any]) -> Iterator[str]:
     """Yield lines of Markdown."""
     columns = (
-        "text", "cores", "hours", "driver alone, hours", "core-hours", "$", "scratch GB", "result GB", "driver GB",
-        "documents", "files", "longest",
+        "text", "cores", "hours", "driver alone, hours", "core-hours", "$", "GB moved", "scratch GB", "result GB",
+        "driver GB", "documents", "files", "longest",
     )  # fmt: skip
     yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     for name, size in SIZES.items():
@@ -138,7 +148,7 @@ def table(one: dict[str, Any], two: dict[str, Any]) -> Iterator[str]:
             cells = (
                 name, f"{cores:,}", f"{told['seconds'] / 3600:.2f}", f"{told['alone'] / 3600:.2f}",
                 f"{told['core_hours']:,.0f}", f"{told['core_hours'] * DOLLARS_PER_CORE_HOUR:,.0f}",
-                f"{told['scratch_bytes'] / 1e9:,.0f}", f"{told['output_bytes'] / 1e9:,.0f}",
+                f"{told['moved_bytes'] / 1e9:,.0f}", f"{told['scratch_bytes'] / 1e9:,.0f}", f"{told['output_bytes'] / 1e9:,.0f}",
                 f"{told['driver_bytes'] / 1e9:.1f}", f"{told['documents'] / 1e6:,.0f}M", f"{told['files']:,.0f}",
                 longest,
             )  # fmt: skip
