@@ -145,10 +145,10 @@ def table(one: dict[str, Any], two: dict[str, Any]) -> Iterator[str]:
         for cores in CORES[name]:
             told = foretell(one, two, size, cores)
             longest = max((*PASSES, "duplicates", "driver", "train_fold"), key=told.__getitem__)
+            gigabytes = [f"{told[f'{what}_bytes'] / 1e9:,.0f}" for what in ("moved", "scratch", "output")]
             cells = (
                 name, f"{cores:,}", f"{told['seconds'] / 3600:.2f}", f"{told['alone'] / 3600:.2f}",
-                f"{told['core_hours']:,.0f}", f"{told['core_hours'] * DOLLARS_PER_CORE_HOUR:,.0f}",
-                f"{told['moved_bytes'] / 1e9:,.0f}", f"{told['scratch_bytes'] / 1e9:,.0f}", f"{told['output_bytes'] / 1e9:,.0f}",
+                f"{told['core_hours']:,.0f}", f"{told['core_hours'] * DOLLARS_PER_CORE_HOUR:,.0f}", *gigabytes,
                 f"{told['driver_bytes'] / 1e9:.1f}", f"{told['documents'] / 1e6:,.0f}M", f"{told['files']:,.0f}",
                 longest,
             )  # fmt: skip
