@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
-from redwhale.core.errors import FAILED, INTERRUPTED, TERMINATED, USAGE, RedwhaleError
+import psutil
+
+from redwhale.core.errors import FAILED, TERMINATED, USAGE, RedwhaleError
 from redwhale.core.recipe.machine import Machine
 from redwhale.core.recipe.recipe import Recipe
 
 SAVING_SECONDS = 3600
 """How long processes may take to save a checkpoint once they are told to stop; torchrun's own 30 s would kill them."""
+_SIGNALS = "--signals-to-handle=SIGTERM,SIGHUP,SIGQUIT"
 _RENDEZVOUS_PORT = 29_400
 
 
 def options(machine: Machine) -> list[str]:
     """Return torchrun's options; several nodes meet at ``MASTER_ADDR``. Raises exit code 2 where that is not set."""
-    found = [f"--nproc_per_node={machine.devices}", f"--shutdown-timeout={SAVING_SECONDS}"]
+    found = [f"--nproc_per_node={machine.devices}", f"--shutdown-timeout={SAVING_SECONDS}", _SIGNALS]
     if machine.nodes == 1:
         return ["--standalone", *found]
     if "MASTER_ADDR" not in os.environ:
@@ -56,7 +61,7 @@ def launch(machine: Machine, arguments: Sequence[str]) -> int:
     """Run ``arguments`` under torchrun in this process; return the exit code of the first process that failed, or 0.
 
     Raises exit code 1 naming the process that was killed from outside.
-    SIGTERM and Ctrl-C go on to all processes, which save a checkpoint.
+    SIGTERM and Ctrl-C go on to all processes, which save a checkpoint; a second Ctrl-C ends them at once.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -67,7 +72,8 @@ def launch(machine: Machine, arguments: Sequence[str]) -> int:
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // machine.devices, 1)))
     try:
-        torchrun.run(torchrun.parse_args([*options(machine), *arguments]))
+        with _interrupts_passed_on():
+            torchrun.run(torchrun.parse_args([*options(machine), *arguments]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode >= 0 or -failure.exitcode in (signal.SIGTERM, signal.SIGINT):
@@ -77,6 +83,28 @@ def launch(machine: Machine, arguments: Sequence[str]) -> int:
             where="training", fix="if memory ran out, see `redwhale plan`; the same command goes on from the last "
             "checkpoint", exit_code=FAILED,
         ) from error  # fmt: skip
-    except SignalException as error:
-        return INTERRUPTED if error.sigval == signal.SIGINT else TERMINATED
+    except SignalException:
+        return TERMINATED
     return 0
+
+
+@contextlib.contextmanager
+def _interrupts_passed_on() -> Iterator[None]:
+    """Send every Ctrl-C to the processes, each of which has a session of its own.
+
+    torchrun itself passes on the first one alone, and then waits for SAVING_SECONDS whatever else comes.
+    """
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        processes = psutil.Process().children()
+        if not processes:
+            raise KeyboardInterrupt
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -49,7 +49,8 @@ def test_the_first_signal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_of_all_processes() -> None:
     line = torchrun.command(recipe_of(devices=4), 0, fresh=True)
     assert line == (
-        "torchrun --standalone --nproc_per_node=4 --shutdown-timeout=3600 -m redwhale pretrain --stage 1 "
+        "torchrun --standalone --nproc_per_node=4 --shutdown-timeout=3600 "
+        "--signals-to-handle=SIGTERM,SIGHUP,SIGQUIT -m redwhale pretrain --stage 1 "
         "-c redwhale.yaml --fresh"
     )
 
@@ -64,7 +65,7 @@ def test_nodes_meet_where_the_cluster_says(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     assert torchrun.options(recipe_of(devices=8, nodes=2).machine) == [
         "--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=node7:29400", "--rdzv_id=42", "--nproc_per_node=8",
-        "--shutdown-timeout=3600",
+        "--shutdown-timeout=3600", "--signals-to-handle=SIGTERM,SIGHUP,SIGQUIT",
     ]  # fmt: skip
 
 

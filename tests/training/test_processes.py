@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -252,6 +253,28 @@ def test_a_signal_to_the_command_saves_and_the_command_goes_on(tmp_path: Path, n
     assert started.wait(timeout=120) == code, errors
     assert "a checkpoint is saved" in errors and "Traceback" not in errors
     assert len(list((two.stage_folder(0) / CHECKPOINTS_NAME).iterdir())) == 1
+
+
+@pytest.mark.promise("F6")
+@pytest.mark.fault
+def test_a_second_ctrl_c_ends_all_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = write_recipe(stages.make_start(tmp_path), stage(**PARTS), **SETTINGS)
+    monkeypatch.setenv("REDWHALE_FAULT", "pretrain.after_step:sleep@2")  # a minute, in every process
+    started = pretrain(two)
+    metrics = two.stage_folder(0) / "metrics.jsonl"
+    while not (metrics.exists() and '"step": 2, ' in metrics.read_text()):
+        assert started.poll() is None
+        time.sleep(0.1)
+    processes = psutil.Process(started.pid).children()
+    started.send_signal(signal.SIGINT)
+    time.sleep(2)
+    assert started.poll() is None  # the first one waits for the step that is under way
+    again = time.monotonic()
+    started.send_signal(signal.SIGINT)
+    _, errors = started.communicate(timeout=50)
+    assert started.returncode == 130 and time.monotonic() - again < 30
+    assert "interrupted; run the same command again to go on" in errors and "Traceback" not in errors
+    assert len(processes) >= 2 and not any(process.is_running() for process in processes)
 
 
 def test_the_code_of_a_process_that_fails_is_the_command_s(tmp_path: Path) -> None:
