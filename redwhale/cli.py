@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from redwhale.cli_evaluation import evaluation_app
+from redwhale.cli_new import new
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 from redwhale.cli_plan import plan
 
@@ -175,31 +176,7 @@ def demo(
     run_demo(out, console=console)
 
 
-@app.command(short_help="Write a complete, commented recipe.")
-def new(
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Which preset.")] = "redwhale-10.8b",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="List the presets.")] = False,
-    json: Json = False,
-) -> None:  # fmt: skip
-    """Example:  redwhale new --preset llama3-8b --out redwhale.yaml
-
-    Write a complete, commented recipe.
-    """
-    from redwhale.core.console import Console
-    from redwhale.core.recipe import presets
-
-    console = Console(json_output=json)
-    if listed:
-        console.result("new", {"presets": presets.descriptions()})
-        console.table("", ["preset", "what"], list(presets.descriptions().items()))
-        return
-    text = presets.write_preset(preset, out)
-    console.result("new", {"preset": preset, "file": str(out) if out else None, "recipe": text})
-    if not json and out is None:
-        console.data(text.rstrip())
-    elif out is not None:
-        console.note(f"wrote {out}; see it resolved with `redwhale show recipe -c {out}`")
+app.command("new", short_help="Write a complete, commented recipe.")(new)
 
 
 @app.command(short_help="Say what is done and the next command.")

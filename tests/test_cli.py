@@ -69,7 +69,7 @@ def test_errors_are_one_line_with_the_right_code(tmp_path: Path, arguments: list
 
 
 def test_new_show_and_json(tmp_path: Path) -> None:
-    assert redwhale("new", "--preset", "llama3-8b", "--out", "r.yaml", cwd=tmp_path).returncode == 0
+    assert redwhale("new", "--preset", "8x80gb", "--out", "r.yaml", cwd=tmp_path).returncode == 0
     shown = redwhale("show", "recipe", "-c", "r.yaml", "--resolved", cwd=tmp_path)
     assert shown.returncode == 0 and "sequence_length: 4096  # r.yaml:" in shown.stdout
     document = json.loads(redwhale("show", "recipe", "-c", "r.yaml", "--json", cwd=tmp_path).stdout)

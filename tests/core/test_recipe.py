@@ -207,7 +207,7 @@ def test_presets_are_complete_and_equal_to_configs(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", [
-    "redwhale-10.8b-anneal", "eeve-10.8b-anneal", "first-last-8b", "llama-pro-8b", "llama3-8b", "llama3-8b-24gb",
+    "redwhale-10.8b-anneal", "eeve-10.8b-anneal", "first-last-8b", "llama-pro-8b", "24gb", "80gb", "8x80gb", "slurm",
 ])  # fmt: skip
 def test_presets_with_an_anneal_stage_replay_and_end_at_rate_0(name: str, tmp_path: Path) -> None:
     pretrain = load_recipe(write(tmp_path, presets.preset_text(name))).need("pretrain")
@@ -231,8 +231,8 @@ def test_an_anneal_variant_reads_as_many_tokens_as_its_source(name: str, tokens:
 
 
 def test_new_refuses_to_overwrite(tmp_path: Path) -> None:
-    presets.write_preset("demo", tmp_path / "a.yaml")
+    presets.write_recipe("version: 1", tmp_path / "a.yaml")
     with pytest.raises(RedwhaleError, match="the file exists"):
-        presets.write_preset("demo", tmp_path / "a.yaml")
+        presets.write_recipe("version: 1", tmp_path / "a.yaml")
     with pytest.raises(RedwhaleError, match="there is no preset"):
         presets.preset_text("dmeo")

@@ -87,7 +87,7 @@ def test_a_stage_says_it_by_what_it_really_reads(
 
 def test_the_plan_says_it_before_anything_is_packed(tmp_path: Path) -> None:
     write_config(tmp_path / "base", LLAMA_3_8B)
-    (tmp_path / "redwhale.yaml").write_text(preset_text("llama3-8b"))
+    (tmp_path / "redwhale.yaml").write_text(preset_text("8x80gb"))
     words = ["plan", "-c", str(tmp_path / "redwhale.yaml"), "--set", "base.model=base", "--gpu", "h200-141gb"]
     words += ["--stage", "odd", "--set", "pretrain.mixture={web: 1.0}", "--set", "pretrain.batch_tokens=16k", "--json"]
     done = redwhale(*words)

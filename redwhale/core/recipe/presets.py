@@ -14,11 +14,12 @@ from redwhale.core.recipe.yaml_lines import read_yaml
 
 NAMES = (
     "demo", "demo-base", "redwhale-10.8b", "redwhale-10.8b-80gb", "redwhale-10.8b-anneal", "eeve-10.8b",
-    "eeve-10.8b-anneal", "llama3-8b", "llama3-8b-24gb", "first-last-8b", "llama-pro-8b",
+    "eeve-10.8b-anneal", "cpu", "24gb", "80gb", "8x80gb", "slurm", "first-last-8b", "llama-pro-8b",
 )  # fmt: skip
 
 
-def _read(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """Return a preset as its file has it: ``about``, ``header``, ``remarks``, ``recipe``; exit code 2 if unknown."""
     if name not in NAMES:
         raise RedwhaleError(
             f"there is no preset {name!r}", where="--preset", fix=f"presets: {', '.join(NAMES)}", exit_code=USAGE
@@ -30,24 +31,23 @@ def _read(name: str) -> dict[str, Any]:
 
 def descriptions() -> dict[str, str]:
     """Return every preset's name and what it is for."""
-    return {name: _read(name)["about"] for name in NAMES}
+    return {name: read_preset(name)["about"] for name in NAMES}
 
 
 def preset_text(name: str) -> str:
     """Return a preset as a complete, commented recipe; raise exit code 2 for an unknown name."""
-    preset = _read(name)
-    recipe = Recipe.model_validate(preset["recipe"])
-    header = "".join(f"# {line}\n" for line in preset["header"].strip().splitlines())
-    return f"{header}\n{render_commented(recipe, preset['recipe'], preset.get('remarks') or {})}"
+    preset = read_preset(name)
+    return commented(preset["recipe"], header=preset["header"], remarks=preset.get("remarks") or {})
 
 
-def write_preset(name: str, out: Path | None) -> str:
-    """Return a preset's text and write it to ``out``; refuse to overwrite a file."""
-    text = preset_text(name)
-    if out is not None:
-        if out.exists():
-            raise RedwhaleError(
-                "the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE
-            )
-        write_bytes(out, text.encode())
-    return text
+def commented(written: dict[str, Any], *, header: str, remarks: dict[str, str]) -> str:
+    """Return a recipe with every key and its documentation, below a header."""
+    lines = "".join(f"# {line}\n" for line in header.strip().splitlines())
+    return f"{lines}\n{render_commented(Recipe.model_validate(written), written, remarks)}"
+
+
+def write_recipe(text: str, out: Path) -> None:
+    """Write a recipe's text to ``out``; refuse to overwrite a file."""
+    if out.exists():
+        raise RedwhaleError("the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE)
+    write_bytes(out, text.encode())

@@ -38,8 +38,10 @@ def plan(recipe: Recipe, index: int, card: str | Card) -> tuple[StagePlan, Shape
 
 @pytest.mark.parametrize(("name", "base", "card", "devices"), [
     ("redwhale-10.8b", SOLAR, "h200-141gb", 1), ("redwhale-10.8b-80gb", SOLAR, "h100-80gb", 1),
-    ("eeve-10.8b", SOLAR, "h100-80gb", 1), ("llama3-8b", LLAMA_3_8B, "h100-80gb", 2),
-    ("llama3-8b-24gb", LLAMA_3_8B, "rtx4090-24gb", 1), ("first-last-8b", LLAMA_3_8B, "l40s-48gb", 1),
+    ("eeve-10.8b", SOLAR, "h100-80gb", 1), ("8x80gb", LLAMA_3_8B, "h100-80gb", 8),
+    ("24gb", LLAMA_3_8B, "rtx4090-24gb", 1), ("80gb", LLAMA_3_8B, "h100-80gb", 1),
+    ("slurm", LLAMA_3_8B, "a100-80gb", 8),
+    ("first-last-8b", LLAMA_3_8B, "l40s-48gb", 1),
     ("llama-pro-8b", LLAMA_3_8B, "a100-80gb", 1), ("redwhale-10.8b-anneal", SOLAR, "h200-141gb", 1),
     ("eeve-10.8b-anneal", SOLAR, "h100-80gb", 1),
 ])  # fmt: skip
@@ -102,7 +104,7 @@ def _all(recipe: Recipe, index: int, planned: StagePlan, reader: ShapeReader) ->
 
 
 def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
-    recipe = preset("llama3-8b", LLAMA_3_8B, tmp_path)
+    recipe = preset("8x80gb", LLAMA_3_8B, tmp_path)
     words = ["plan", "-c", str(recipe.file), "--set", "base.model=base", "--json"]
     small = redwhale(*words, "--gpu", "rtx4090-24gb", "--price", "0.5", "--stage", "odd")
     assert small.returncode == 4
@@ -121,14 +123,12 @@ def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
 
 
 def test_adam_in_main_memory_is_part_of_the_time(tmp_path: Path) -> None:
-    recipe = preset("llama3-8b-24gb", LLAMA_3_8B, tmp_path)
+    recipe = preset("24gb", LLAMA_3_8B, tmp_path)
     offloaded, _ = plan(recipe, 1, "rtx4090-24gb")
     weights = offloaded.shape.trained
     assert offloaded.waiting_seconds == pytest.approx(weights / 0.3e9 + 6 * weights / 20e9)
     assert offloaded.seconds is not None
     computing = offloaded.tokens * offloaded.work.hardware_flops / (0.4 * 165e12)
     assert offloaded.seconds - computing == pytest.approx(offloaded.steps * offloaded.waiting_seconds)
-    on_card, _ = plan(
-        preset("llama3-8b-24gb", LLAMA_3_8B, tmp_path / "b", "pretrain.deepspeed.offload=none"), 1, "h100-80gb"
-    )
+    on_card, _ = plan(preset("24gb", LLAMA_3_8B, tmp_path / "b", "pretrain.deepspeed.offload=none"), 1, "h100-80gb")
     assert on_card.waiting_seconds == 0

@@ -1,0 +1,149 @@
+"""``redwhale new``: a first recipe, from flags or from questions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from redwhale.cli_options import DEFAULT, Json
+
+if TYPE_CHECKING:
+    from redwhale.core.recipe.draft import Answers
+
+_FIRST = "redwhale-10.8b"
+_LANGUAGES = ("korean", "english", "code")
+
+Text = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="Korean text: file, pattern or folder; again for more.")
+]
+English = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="English text, which keeps the base's English.")
+]
+Code = Annotated[list[str] | None, typer.Option(metavar="PATH", help="Program code.")]
+
+
+def new(
+    preset: Annotated[str | None, typer.Option("--preset", "-p", help="Which preset; --gpu chooses one too.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model: folder or hub name.")] = None,
+    korean: Text = None, english: English = None, code: Code = None,
+    other_share: Annotated[str | None, typer.Option(help="Share of English and code, such as 25%.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Cards, such as rtx4090-24gb or 8xh100-80gb; none for a CPU.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the presets.")] = False,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Example:  redwhale new --base ./llama --korean "data/ko/*.jsonl" --gpu rtx4090-24gb --out redwhale.yaml
+
+    Write a complete, commented recipe: a preset, with your base, text and cards in it. Asks for them where nothing is
+    given and a person is there.
+    """
+    from redwhale.core.console import Console
+    from redwhale.core.recipe import presets
+    from redwhale.core.recipe.draft import draft
+
+    console = Console(json_output=json)
+    if listed:
+        console.result("new", {"presets": presets.descriptions()})
+        console.table("", ["preset", "what"], list(presets.descriptions().items()))
+        return
+    given = {"base": base, "korean": korean, "english": english, "code": code, "other_share": other_share, "gpu": gpu}
+    if not json and preset is None and not any(given.values()) and sys.stdin.isatty() and sys.stderr.isatty():
+        given, out = _ask(out)
+    answers = _answers(preset, given)
+    text = draft(answers, out)
+    if out is not None:
+        presets.write_recipe(text, out)
+        _look_at(out, answers, console)
+    console.result("new", {"preset": answers.preset, "file": str(out) if out else None, "recipe": text})
+    if not json and out is None:
+        console.data(text.rstrip())
+
+
+def _answers(preset: str | None, given: dict[str, Any]) -> Answers:
+    """Return what was said, with the preset that fits the cards where none is named."""
+    from redwhale.core.recipe.draft import Answers
+
+    fitting, devices = _fitting(given["gpu"]) if given["gpu"] else (_FIRST, None)
+    texts = {language: tuple(given[language] or ()) for language in _LANGUAGES}
+    share = _share(given["other_share"]) if given["other_share"] else None
+    return Answers(preset or fitting, given["base"], **texts, other_share=share, devices=devices)
+
+
+def _fitting(gpu: str) -> tuple[str, int | None]:
+    """Return the preset for cards written as ``8xh100-80gb``, ``24gb`` or ``none``, and their number."""
+    from redwhale.core.errors import USAGE, RedwhaleError
+    from redwhale.training.estimate.cards import CARDS
+
+    if gpu in ("none", "cpu"):
+        return "cpu", None
+    found = re.fullmatch(r"(?:(\d+)x)?(.+?)", gpu)
+    count, name = int(found[1] or 1) if found else 1, found[2] if found else gpu
+    size = re.search(r"(\d+)gb$", name)
+    if count < 1 or not size or (name not in CARDS and name != size[0]):
+        raise RedwhaleError(
+            f"no cards are known as {gpu!r}", where="--gpu", exit_code=USAGE,
+            fix=f"a card or its memory, with a number before it where there are several (8xh100-80gb, 24gb, none); "
+            f"cards: {', '.join(CARDS)}",
+        )  # fmt: skip
+    if int(size[1]) < 80:
+        return "24gb", count
+    return ("80gb" if count == 1 else "8x80gb"), count
+
+
+def _share(written: str) -> float:
+    from redwhale.core.errors import USAGE, RedwhaleError
+
+    number = re.fullmatch(r"([0-9.]+)(%?)", written.strip())
+    if not number or number[1].count(".") > 1 or number[1] == ".":
+        raise RedwhaleError(f"{written!r} is no share", where="--other-share", fix="write 25% or 0.25", exit_code=USAGE)
+    return float(number[1]) / (100 if number[2] else 1)
+
+
+def _ask(out: Path | None) -> tuple[dict[str, Any], Path]:
+    """Ask a person, on stderr; every question shows what Enter answers."""
+    from redwhale.core.errors import RedwhaleError
+    from redwhale.core.recipe.presets import read_preset
+
+    def ask(question: str, default: str) -> str:
+        return str(typer.prompt(question, default=default, err=True)).strip()
+
+    def ask_until(question: str, default: str, read: Any) -> str:
+        while True:
+            answer = ask(question, default)
+            try:
+                read(answer)
+            except RedwhaleError as error:
+                typer.echo(f"  {error}", err=True)
+            else:
+                return answer
+
+    typer.echo(
+        "A few questions; Enter takes what stands in brackets, Ctrl-C ends. All of it can be changed later.", err=True
+    )
+    gpu = ask_until("GPU (rtx4090-24gb, 80gb, 8xh100-80gb, none for a CPU)", "none", _fitting)
+    base = ask("Base model, folder or hub name", read_preset(_fitting(gpu)[0])["recipe"]["base"]["model"])
+    korean = ask("Korean text, files or patterns with spaces between", "data/ko/*.jsonl").split()
+    english = ask("English text, which keeps the base's English (- for none)", "data/en/*.jsonl").split()
+    english = [] if english == ["-"] else english
+    share = ask_until("Share of English in training", "25%", _share) if english else None
+    file = out or Path(ask("File to write", str(DEFAULT)))
+    return {"base": base, "korean": korean, "english": english, "code": None, "other_share": share, "gpu": gpu}, file
+
+
+def _look_at(out: Path, answers: Answers, console: Any) -> None:
+    """Say what is missing yet, and what comes next."""
+    from redwhale.core.recipe.draft import files_of
+    from redwhale.core.recipe.load import load_recipe
+
+    recipe = load_recipe(out)
+    for path in (*answers.korean, *answers.english, *answers.code):
+        if ":" not in path and not files_of(path):
+            console.warn(f"{path}: no file is there yet")
+    if answers.korean and not answers.english:
+        console.warn("no English text: the base will forget English (--english names some)")
+    console.note(f"wrote {out}")
+    console.note(f"next: {recipe.command('plan')}, then {recipe.command('run')}")
