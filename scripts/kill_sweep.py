@@ -4,8 +4,9 @@
 
 The chain first runs undisturbed with workdir SCRATCH/straight. Then each step runs in SCRATCH/killed from nothing,
 until it has been killed ``--kills`` times: SIGKILL to the whole process group at a random moment within the time it
-took, and the same command again. Prints one JSON line a step, also to ``--rows``, where steps that are there are passed
-over; exits 1 where a digest differs. Restart it after an interruption: what is finished stays.
+took, and the same command again. Commands are forked from a server that has the libraries loaded. Prints one JSON
+line a step, also to ``--rows``, where steps that are there are passed over; exits 1 where a digest differs. Restart
+it after an interruption: what is finished stays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -24,23 +26,35 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+SERVER = multiprocessing.get_context("forkserver")
 
 
 def run(recipe: Path, workdir: Path, step: dict[str, str], *, kill_after: float | None) -> bool:
     """Run one step's command; kill it after ``kill_after`` seconds. Tell whether it finished by itself."""
     words = step["command"].split(" -c ")[0].split()[1:]
-    command = [sys.executable, "-m", "redwhale", *words, "-c", str(recipe), "--set", f"workdir={workdir}", "-q"]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-    try:
-        code = process.wait(kill_after)
-    except subprocess.TimeoutExpired:
+    words += ["-c", str(recipe), "--set", f"workdir={workdir}", "-q"]
+    process = SERVER.Process(target=command, args=(words,))
+    process.start()
+    assert process.pid is not None
+    process.join(kill_after)
+    if process.exitcode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.join()
         return False
-    if code:
-        sys.exit(f"{' '.join(command)} failed with {code}")
+    if process.exitcode:
+        sys.exit(f"redwhale {' '.join(words)} failed with {process.exitcode}")
     return True
+
+
+def command(words: list[str]) -> None:
+    """Be ``redwhale`` with ``words``, in a process group of its own."""
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.argv = ["redwhale", *words]
+    from redwhale.__main__ import main
+
+    main()
 
 
 def steps(recipe: Path, workdir: Path) -> list[dict[str, str]]:
@@ -58,6 +72,7 @@ def digest(folder: str) -> str:
 
 def try_step(recipe: Path, scratch: Path, step: dict[str, str], folder: str, chance: random.Random, kills: int) -> Row:
     """Run a step once undisturbed, then until it was killed ``kills`` times; leave it finished, and return its row."""
+    shutil.rmtree(step["folder"], ignore_errors=True)
     started = time.monotonic()
     run(recipe, scratch / "straight", step, kill_after=None)
     seconds = longest = time.monotonic() - started
@@ -89,6 +104,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path)
     arguments = parser.parse_args()
     recipe, scratch = arguments.recipe.resolve(), arguments.scratch.resolve()
+    SERVER.set_forkserver_preload(["deepspeed", "redwhale.training.step", "redwhale.evaluation.kobest.step"])
     rows = arguments.rows.read_text().splitlines() if arguments.rows and arguments.rows.exists() else []
     known = {json.loads(row)["step"] for row in rows}
     wanted = set(arguments.steps.split(",")) - {""}
