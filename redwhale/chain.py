@@ -115,6 +115,9 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
             console.warn(f"{step.name}: stopped by a gate; mend the input, or change the gate in the recipe")
             outcome.stopped = True
             break
+    for index in range(len(stages)):
+        if is_finished(recipe.stage_folder(index)):
+            _refresh_card(recipe, index, console=console)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -138,6 +141,7 @@ def init_model(recipe: Recipe, *, console: Console, fresh: bool, verify: bool) -
 
 def train_stage(recipe: Recipe, index: int, *, console: Console, fresh: bool, verify: bool) -> Manifest:
     """Train a stage, asking a few KoBEST questions at each measurement where the recipe wants that."""
+    from redwhale.training import layout
     from redwhale.training import step as training
 
     after, questions = None, recipe.need("pretrain").measure.kobest_questions
@@ -145,7 +149,16 @@ def train_stage(recipe: Recipe, index: int, *, console: Console, fresh: bool, ve
         from redwhale.evaluation.kobest import during
 
         after = during.make_scorer(recipe, questions=questions)
-    return training.run(recipe, index, console=console, fresh=fresh, verify=verify, after=after)
+    manifest = training.run(recipe, index, console=console, fresh=fresh, verify=verify, after=after)
+    if layout.rank() == 0:
+        _refresh_card(recipe, index, console=console)
+    return manifest
+
+
+def _refresh_card(recipe: Recipe, index: int, *, console: Console) -> None:
+    from redwhale.card import card
+
+    card.refresh(recipe, index, console=console)
 
 
 def train_shortly(recipe: Recipe, pair: Pair, folder: Path, console: Console) -> dict[str, dict[str, float]]:
@@ -227,7 +240,11 @@ def evaluate(
     }  # fmt: skip
     stages = recipe.pretrain.stages if recipe.pretrain else []
     chosen = list(models) or [str(len(stages))]
-    return {model: runs[kind](recipe, model, console=console, fresh=fresh, verify=verify) for model in chosen}
+    made = {model: runs[kind](recipe, model, console=console, fresh=fresh, verify=verify) for model in chosen}
+    for index, stage in enumerate(stages):
+        if {str(index + 1), stage.name} & set(chosen):
+            _refresh_card(recipe, index, console=console)
+    return made
 
 
 def scores_without_overlap(recipe: Recipe, models: Sequence[str]) -> dict[str, dict[str, Any] | None]:

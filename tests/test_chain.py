@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.workspace import make_workspace, redwhale
 
@@ -42,6 +43,19 @@ def test_a_few_questions_are_asked_at_each_measurement(workspace: Path) -> None:
     asked = {row["step"]: row["after"]["kobest"] for row in rows if "after" in row}
     assert list(asked) == [0, 4] and set(asked[0]) == {"boolq", "copa", "wic", "hellaswag", "sentineg"}
     assert all(scores["acc"] in (0.0, 1.0) for scores in asked[0].values())
+
+
+def test_every_model_has_a_card_that_says_what_was_measured(workspace: Path) -> None:
+    card = (workspace / "run" / "stage-3-lora" / "model" / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["language"] == ["ko", "en"] and front["license"] == "unknown" and "base_model" not in front
+    scores = json.loads((workspace / "run/evaluation/stage-3-lora/kobest-1-shot-first-2/kobest.json").read_text())
+    assert "| mean |  |" in card and f"{scores['mean']['macro_f1']:.4f} (" in card
+    assert "the first 2 questions of each task" in card and "KoBEST has not been asked" not in card
+    assert "| embeddings | embedding: " in card and "## 한국어" in card
+    first = (workspace / "run" / "stage-1-embeddings" / "model" / "README.md").read_text(encoding="utf-8")
+    assert "KoBEST has not been asked yet: `redwhale run`" in first and "| lora |" not in first
+    assert str(workspace) not in card + first  # a card is for the public
 
 
 def test_models_stand_side_by_side(workspace: Path) -> None:

@@ -1,0 +1,1 @@
+"""The model card beside a stage's exported weights."""
