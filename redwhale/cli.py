@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from redwhale.cli_doctor import doctor
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 from redwhale.cli_plan import plan
@@ -89,6 +90,7 @@ def init_model(
         finish("init-model", manifest, console, folder=recipe.model_0_folder)
 
 
+app.command("doctor", short_help="Check this machine: GPU, disk, memory, packages.")(doctor)
 app.command("plan", short_help="Say what each stage takes: memory, time, cost.")(plan)
 
 
