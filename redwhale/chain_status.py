@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from redwhale.chain import ChainStep, chain_steps, state_of_step, uses_existing
 from redwhale.core.artifact import is_finished, read_manifest
+from redwhale.core.errors import RedwhaleError
 from redwhale.core.lock import holder_of
 from redwhale.core.publish import TEMPORARY_PREFIX
 from redwhale.core.recipe.recipe import Recipe
@@ -120,9 +122,10 @@ def _row(
 ) -> StepStatus:  # fmt: skip
     state, why = found
     made = seconds = progress = words = None
-    if state != "damaged" and is_finished(step.folder):
-        manifest = read_manifest(step.folder)
-        made, seconds = manifest.made, manifest.timings.get("wall_seconds")
+    if is_finished(step.folder):
+        with contextlib.suppress(RedwhaleError):  # it is damaged, as the state says
+            manifest = read_manifest(step.folder)
+            made, seconds = manifest.made, manifest.timings.get("wall_seconds")
     elif state in ("running", "interrupted"):
         index = _stage_of(recipe, step)
         progress = None if index is None else read_progress(step.folder, Course.of(recipe.need("pretrain"), index))

@@ -29,7 +29,7 @@ def read_limits(home: Path = _HOME, own: str | None = None) -> Limits:
         unified = controllers == ""
         for folder in _upwards(home if unified else home / controllers, group):
             limit = _number(folder / ("memory.max" if unified else "memory.limit_in_bytes"))
-            used = _number(folder / ("memory.current" if unified else "memory.usage_in_bytes")) or 0
+            used = _used(folder, unified=unified)
             if limit is not None and limit < _UNLIMITED and (memory is None or limit < memory[0]):
                 memory = limit, used
             quota = _cores(folder, unified=unified)
@@ -54,6 +54,16 @@ def _upwards(home: Path, group: str) -> Iterator[Path]:
         yield folder
         folder = folder.parent
     yield home
+
+
+def _used(folder: Path, *, unified: bool) -> int:
+    """Return the bytes in use, without the files in memory that nobody has read lately: these give way."""
+    used = _number(folder / ("memory.current" if unified else "memory.usage_in_bytes")) or 0
+    name = "inactive_file" if unified else "total_inactive_file"
+    with contextlib.suppress(OSError, ValueError):
+        lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
+        used -= next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)
+    return max(used, 0)
 
 
 def _cores(folder: Path, *, unified: bool) -> float | None:

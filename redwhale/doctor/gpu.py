@@ -79,9 +79,12 @@ def check_gpu(needs: Needs, answers: Answers) -> Finding:
         why = f" ({torch.problem})" if torch.problem else ""
         if needs.device == "cpu":
             return Finding("gpu", "ok", f"none that torch can use{why}; the recipe runs on the CPU")
-        fix = "mend the driver, or see CUDA_VISIBLE_DEVICES" if torch.cuda or torch.hip else "a demo runs without one"
+        built = torch.cuda or torch.hip
+        mend = "mend the driver or CUDA_VISIBLE_DEVICES" if built else "train where there is one (a demo runs without)"
         found = f"none that torch can use{why}; models would run on the CPU"
-        return Finding("gpu", short_of(needs.device == "cuda" or bool(why)), found, f"{fix}; `machine.device: cpu`")
+        return Finding(
+            "gpu", short_of(needs.device == "cuda" or bool(why)), found, f"{mend}, or set `machine.device: cpu`"
+        )
     cards = [
         f"{gpu.name}, {data_size(gpu.memory_bytes)}, compute capability {gpu.capability[0]}.{gpu.capability[1]}"
         for gpu in torch.gpus

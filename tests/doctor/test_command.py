@@ -48,7 +48,7 @@ def test_a_recipe_makes_warnings_failures_and_the_exit_code_4(tmp_path: Path) ->
         pytest.skip("there is a GPU here")
     assert done.returncode == 4 and states["gpu"] == states["executor"] == "fail"
     assert document["counts"]["fail"] == list(states.values()).count("fail") and document["schema"] == 1
-    assert document["recipe"] == "redwhale.yaml" and not (tmp_path / "run").exists()
+    assert document["recipe"] == str(tmp_path / "redwhale.yaml") and not (tmp_path / "run").exists()
     assert all(set(finding) == {"name", "state", "found", "fix"} for finding in document["findings"])
 
 

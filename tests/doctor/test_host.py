@@ -24,8 +24,9 @@ def test_the_tightest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
     write(tmp_path / "job" / "task", memory__max="max", memory__current="5", cpu__max="150000 100000")
     assert read_limits(tmp_path, "0::/job/task\n") == Limits(8 * GIB, GIB, 1.5)
     assert read_limits(tmp_path, "0::/other\n") == Limits()
-    write(tmp_path, memory__max=str(2 * GIB), memory__current="7")  # as in a container, whose group is seen as the root
-    assert read_limits(tmp_path, "0::/\n") == Limits(2 * GIB, 7, None)
+    # As in a container, whose group is seen as the root; files in memory that nobody reads give way.
+    write(tmp_path, memory__max=str(2 * GIB), memory__current="70", memory__stat="anon 3\ninactive_file 50")
+    assert read_limits(tmp_path, "0::/\n") == Limits(2 * GIB, 20, None)
 
 
 def test_version_1_has_a_hierarchy_for_each_controller(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from redwhale.doctor import cluster, network
 from redwhale.doctor.finding import Finding, attempt
 from redwhale.doctor.needs import Needs, needs_of
 from redwhale.doctor.network import judge_login, offline_by, reach_hub
-from redwhale.doctor.probe import read_answers
+from redwhale.doctor.probe import ask, read_answers
 from redwhale.doctor.python import out_of_range, requirements
 from tests.workspace import make_workspace
 
@@ -97,6 +97,11 @@ def test_what_the_libraries_said_before_they_hung_counts() -> None:
     assert found.deepspeed is None and found.deepspeed_problem == "no answer in 45 s"
     failed = read_answers('{"torch_problem": "ImportError: libcudart.so"}', "it ended without an answer")
     assert failed.torch is None and failed.torch_problem == "ImportError: libcudart.so"
+
+
+def test_libraries_that_hang_are_left_in_time() -> None:
+    found = ask(0.05)
+    assert found.torch is None and found.torch_problem == found.deepspeed_problem == "no answer in 0 s"
 
 
 def test_what_a_recipe_asks_for(tmp_path: Path) -> None:
