@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ _LOG_TAIL_BYTES = 4096
 class StepStatus:
     """One step: its state, why, where, what makes it, and what it takes on disk in bytes.
 
-    ``state`` is one of ``core.step.state_of``, or ``stale``: as its inputs made it, but one of these is to be made
-    again. ``bytes`` are those of the result, ``scratch_bytes`` of what a run keeps only until it is done.
+    ``state`` is one of ``core.step.state_of``, or ``stale``: finished, but what it was made from is to be
+    made again. ``bytes`` are those of the result, ``scratch_bytes`` of what a run keeps only until it is done.
     ``seconds`` is how long the run that finished it took; ``last_words`` the last line of an unfinished one's log.
     """
 
@@ -60,6 +60,7 @@ class Freeable:
 class ChainStatus:
     """All steps; ``bytes`` are those in the workdir, files that results share by hard links counted once."""
 
+    workdir: str
     steps: Sequence[StepStatus]
     bytes: int
     scratch_bytes: int
@@ -93,7 +94,7 @@ def status(recipe: Recipe) -> ChainStatus:
         if kept.all and rows[-1].state != "running" and not uses_existing(recipe, step):
             freeable.append(Freeable(str(step.folder), kept.all, _kind_of_scratch(rows[-1])))
     freeable += _other_stages(recipe, [step.folder for step in steps])
-    return ChainStatus(rows, total, scratch, freeable)
+    return ChainStatus(str(recipe.root), rows, total, scratch, freeable)
 
 
 def _states(recipe: Recipe, steps: Sequence[ChainStep]) -> dict[str, tuple[str, list[str]]]:
@@ -105,16 +106,19 @@ def _states(recipe: Recipe, steps: Sequence[ChainStep]) -> dict[str, tuple[str, 
             found[step.name] = ("done" if is_finished(step.folder) else "waiting"), []
             continue
         state, why = state_of_step(step)
-        if state == "done" and again and (made_again := [again[path] for path in _inputs(step) if path in again]):
-            state, why = "stale", [f"{name} is to be made again" for name in made_again]
-        if state in ("changed", "stale"):  # a damaged one is made again as it was
+        before = _remade(step, again) if again and state in ("done", "interrupted", "changed") else []
+        if before and not (state == "changed" and all(map(is_finished, before))):  # then it differs by itself
+            why = [f"{again[path]} is {'to be made again' if is_finished(path) else 'not done'}" for path in before]
+            state = "interrupted" if state == "interrupted" else "stale"
+        if state in ("changed", "stale") or not is_finished(step.folder):  # a damaged one is made again as it was
             again[step.folder] = step.name
         found[step.name] = state, why
     return found
 
 
-def _inputs(step: ChainStep) -> list[Path]:
-    return [item.path for item in step.plan().inputs]
+def _remade(step: ChainStep, again: Mapping[Path, str]) -> list[Path]:
+    """Return the inputs of a step that are to be made again, or are not made."""
+    return [item.path for item in step.plan().inputs if item.path in again]
 
 
 def _row(

@@ -36,9 +36,10 @@ def show_status(found: ChainStatus, console: Console) -> None:
             for line in _words_of(row):
                 console.data(line)
     scratch = f", {data_size(found.scratch_bytes)} of scratch and checkpoints" if found.scratch_bytes else ""
-    console.data(f"on disk: {data_size(found.bytes)} of results{scratch}")
+    console.data(f"in {found.workdir}: {data_size(found.bytes)} of results{scratch}")
     for one in found.freeable:
-        console.data(f"could be freed: {data_size(one.bytes)} in {one.path}, {one.what}")
+        name = os.path.relpath(one.path, found.workdir)
+        console.data(f"could be freed: {data_size(one.bytes)} in {name}, {one.what}")
     console.data(_last_line(found))
 
 
@@ -49,7 +50,7 @@ def _words_of(row: StepStatus) -> Iterator[str]:
         yield f"{row.step}: running, {'; '.join(row.why)}"
     elif row.state == "interrupted":
         since = f"; it goes on after step {progress.checkpoint}" if progress else ""
-        yield f"{row.step}: interrupted{since}"
+        yield "; ".join([f"{row.step}: interrupted{since}", *row.why])
     elif row.why:
         yield f"{row.step}: {row.state}: {'; '.join(row.why)}"
     if progress:

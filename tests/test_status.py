@@ -61,7 +61,7 @@ def test_a_done_step_has_size_date_and_time_and_the_next_command_stands_last(
     assert found.bytes == sum(row.bytes for row in found.steps) and not found.freeable and not found.scratch_bytes
     lines = shown(found, capsys)
     assert lines[-1] == f"next: redwhale pretrain --stage 2 -c {recipe.file}"
-    assert lines[-2] == f"on disk: {data_size(found.bytes)} of results"
+    assert lines[-2] == f"in {recipe.root}: {data_size(found.bytes)} of results"
     run(recipe, 1)
     assert shown(status(recipe), capsys)[-1] == "everything is done"
 
@@ -107,6 +107,11 @@ def test_what_was_made_from_a_changed_step_is_stale(made: Path, tmp_path: Path) 
     assert rows["stage 1 one"].state == "changed" and rows["stage 1 one"].why == ["stage.learning_rate: 0.001 -> 0.005"]
     assert rows["stage 2 two"].state == "stale" and rows["stage 2 two"].why == ["stage 1 one is to be made again"]
     assert found.next_command == f"redwhale pretrain --stage 1 -c {other.file} --fresh"
+    both = write_recipe(tmp_path / "work", *(part | {"learning_rate": 5e-3} for part in PARTS), **SETTINGS)
+    assert rows_of(status(both))["stage 2 two"].state == "changed"  # whatever becomes of stage 1
+    (other.stage_folder(0) / "manifest.json").unlink()
+    row = rows_of(status(other))["stage 2 two"]
+    assert (row.state, row.why) == ("stale", ["stage 1 one is not done"])
 
 
 def test_damage_names_the_file(recipe: Recipe) -> None:

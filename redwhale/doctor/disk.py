@@ -76,7 +76,7 @@ def judge_space(free: int, total: int, *, needed: int, free_files: int | None) -
     if free < needed:
         return Finding("disk space", "fail", found, f"make room, or set `workdir` to a larger disk; {_PLAN}")
     if free_files is not None and free_files < _FEW_FILES:
-        return Finding("disk space", "warn", f"{found}, but only {free_files} more files fit", "remove small files")
+        return Finding("disk space", "warn", f"{found}, but only {free_files:,} more files fit", "remove small files")
     if free < _LOW_BYTES:
         return Finding("disk space", "warn", found, f"make room; {_PLAN}")
     return Finding("disk space", "ok", found)

@@ -16,6 +16,7 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "*"}
 SECRETS = {"HF_TOKEN": "hf_0123456789abcdefgh", "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
 
 
+@pytest.mark.promise("S1")
 def test_it_checks_in_general_without_a_recipe(tmp_path: Path) -> None:
     extensions = tmp_path / "extensions"
     (extensions / "cpu_adam").mkdir(parents=True)
