@@ -30,7 +30,7 @@ def answers(torch: Torch | None, problem: str = "") -> Answers:
 
 
 def needs(**more: Any) -> Needs:
-    return Needs(Path("/work"), runs_models=True, **more)
+    return Needs(Path("/somewhere"), runs_models=True, **more)
 
 
 CPU = torch_with(version="2.9.0+cpu", cuda=None, architectures=(), flash=False)
@@ -47,7 +47,7 @@ def test_a_cpu_build_beside_a_card_is_the_wasted_week() -> None:
     assert found.state == "fail" and found.found == (
         "2.9.0+cpu, CPU build beside NVIDIA H100 80GB HBM3: models would run on the CPU"
     )
-    assert gpu.check_torch(Needs(Path("/work")), answers(CPU), DRIVER).state == "warn"  # no recipe asks for models
+    assert gpu.check_torch(Needs(Path("/somewhere")), answers(CPU), DRIVER).state == "warn"  # no recipe asks for models
     assert gpu.check_torch(needs(device="cpu"), answers(CPU), DRIVER).state == "ok"
     assert gpu.check_torch(needs(), answers(CPU), Driver()).state == "ok"
     assert gpu.check_torch(needs(), answers(torch_with(H100)), DRIVER).found == "2.9.0+cu128, CUDA 12.8 build"

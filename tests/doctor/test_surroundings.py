@@ -18,7 +18,7 @@ from redwhale.doctor.python import out_of_range, requirements
 from tests.workspace import make_workspace
 
 LINES = ["torch<3,>=2.9", "numpy<3,>=2.0", 'bitsandbytes>=0.50; extra == "gpu"', 'tomli>=2; python_version < "3.0"']
-NEEDS = Needs(Path("/work"))
+NEEDS = Needs(Path("/somewhere"))
 
 
 def test_packages_are_held_against_their_ranges() -> None:
@@ -46,7 +46,7 @@ def test_a_check_that_fails_itself_is_a_line(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_offline_is_a_choice_and_no_network_never_fails() -> None:
     assert offline_by({"HF_HUB_OFFLINE": "1"}) == "HF_HUB_OFFLINE" and offline_by({"HF_HUB_OFFLINE": "0"}) is None
-    hub = Needs(Path("/work"), hub=("owner/name",))
+    hub = Needs(Path("/somewhere"), hub=("owner/name",))
     assert network.check_network(NEEDS, "", {"HF_HUB_OFFLINE": "1"}).state == "ok"
     found = network.check_network(hub, "", {"HF_HUB_OFFLINE": "1"})
     assert found.state == "warn" and "the recipe reads owner/name from it" in found.found
