@@ -1,4 +1,4 @@
-"""The order of the steps: run what is not done, say what is, follow a result back to its sources.
+"""The order of the steps: run what is not done.
 
 Besides the command line this is the only importer of several steps.
 """
@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.artifact import InputRecord, Manifest, check_outputs, hash_file, is_finished, read_manifest
+from redwhale.core.artifact import Manifest, is_finished
 from redwhale.core.console import Console
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Plan, state_of
 
@@ -108,7 +108,7 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
     if not all(is_finished(recipe.stage_folder(index)) for index in range(len(stages))):
         trackers.check_packages(recipe.need("pretrain"))  # not after the hours that the steps before take
     for step in chain_steps(recipe):
-        again = fresh and not _uses_existing(recipe, step) and _state(step)[0] in ("changed", "damaged")
+        again = fresh and not uses_existing(recipe, step) and state_of_step(step)[0] in ("changed", "damaged")
         manifest = step.make(console=console, fresh=again, verify=verify)
         outcome.manifests[step.name] = manifest
         if manifest.stopped_by_gate:
@@ -197,32 +197,17 @@ def train_shortly(recipe: Recipe, pair: Pair, folder: Path, console: Console) ->
     return {step: found["bits_per_byte"]["language"] for step, found in measured.items() if int(step)}
 
 
-def _uses_existing(recipe: Recipe, step: ChainStep) -> bool:
+def uses_existing(recipe: Recipe, step: ChainStep) -> bool:
     """Tell whether the step's result comes from outside this recipe's folder and is only read."""
     return not step.folder.is_relative_to(recipe.root)
 
 
-def _state(step: ChainStep) -> tuple[str, list[str]]:
+def state_of_step(step: ChainStep) -> tuple[str, list[str]]:
     """Return a step's state; one that cannot be planned yet (a hub base not fetched, say) is waiting."""
     try:
         return state_of(step.plan())
     except RedwhaleError as error:
         return "waiting", [str(error)]
-
-
-def status(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return one row a step: its state, what differs where it changed, and the command that makes it."""
-    rows = []
-    for step in chain_steps(recipe):
-        if _uses_existing(recipe, step):
-            state, differences = ("done" if is_finished(step.folder) else "waiting"), list[str]()
-        else:
-            state, differences = _state(step)
-        rows.append({
-            "step": step.name, "state": state, "why": differences, "folder": str(step.folder),
-            "command": step.command,
-        })  # fmt: skip
-    return rows
 
 
 def evaluate(
@@ -267,49 +252,3 @@ def score_english_tasks(recipe: Recipe, model: str, console: Console) -> dict[st
     section = settings.model_dump() | {"harness": settings.harness.model_dump() | wanted}
     manifest = harness.run(recipe.changed(evaluate=section), model, console=console)
     return dict(manifest.metrics["tasks"])
-
-
-def last_finished(recipe: Recipe) -> Path:
-    """Return the folder of the last model that is done; raise where nothing is."""
-    count = len(recipe.pretrain.stages) if recipe.pretrain else 0
-    folders = [recipe.stage_folder(index) for index in reversed(range(count))]
-    for folder in [*folders, recipe.model_0_folder, recipe.tokenizer_folder, recipe.corpus_folder]:
-        if is_finished(folder):
-            return folder
-    raise RedwhaleError("nothing is finished yet", where=str(recipe.root), fix=recipe.command("run"), exit_code=USAGE)
-
-
-def lineage(folder: Path, *, verify: bool = False) -> dict[str, Any]:
-    """Return a result and, inside it, everything it was made from, down to the source files.
-
-    Raises where a file of a result on the way is missing or changed, or where a result was made again
-    after it had been used; with ``verify`` also where a source file is gone or changed.
-    """
-    manifest = read_manifest(folder)
-    check_outputs(folder, manifest, rehash=verify)
-    inputs: list[dict[str, Any]] = []
-    for record in manifest.inputs:
-        path = Path(record.path)
-        if not path.is_dir():
-            if verify:
-                _check_source(record)
-            inputs.append({"role": record.role, "path": record.path, "digest": record.digest, "bytes": record.bytes})
-            continue
-        child = lineage(path, verify=verify)
-        if child["digest"] != record.digest:
-            raise RedwhaleError(
-                f"{record.role} was made again after this was built from it", where=str(folder),
-                fix="`redwhale run --fresh` makes what is stale again", exit_code=USAGE,
-            )  # fmt: skip
-        inputs.append({"role": record.role, **child})
-    return {"path": str(folder), "step": manifest.step, "digest": manifest.digest, "inputs": inputs}
-
-
-def _check_source(record: InputRecord) -> None:
-    path = Path(record.path)
-    if path.is_file() and hash_file(path) == record.digest:
-        return
-    raise RedwhaleError(
-        f"{record.role} {'has changed' if path.is_file() else 'is gone'} since it was read", where=str(path),
-        fix="put the file back, or make what comes from it again", exit_code=USAGE,
-    )  # fmt: skip

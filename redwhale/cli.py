@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from redwhale.cli_doctor import doctor
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_new import new
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
@@ -90,6 +91,7 @@ def init_model(
         finish("init-model", manifest, console, folder=recipe.model_0_folder)
 
 
+app.command("doctor", short_help="Check this machine: GPU, disk, memory, packages.")(doctor)
 app.command("plan", short_help="Say what each stage takes: memory, time, cost.")(plan)
 
 
@@ -183,12 +185,13 @@ app.command("new", short_help="Write a complete, commented recipe.")(new)
 def status(config: Config = DEFAULT, changes: Changes = None, json: Json = False, quiet: Quiet = False) -> None:
     """Example:  redwhale status -c redwhale.yaml
 
-    Say what is done, what is not, and the next command.
+    Say of every step whether it is done, running, changed, stale, damaged or waiting, and why; how far it is, what it
+    takes on disk, what could be freed, and the next command.
     """
-    from redwhale import chain, tables
+    from redwhale import chain_status, tables_state
 
     recipe, console = begin(config, changes, json=json, quiet=quiet)
-    tables.show_status(chain.status(recipe), console)
+    tables_state.show_status(chain_status.status(recipe), console)
 
 
 @show_app.command("recipe", short_help="Print the recipe with every value filled in.")
@@ -215,18 +218,20 @@ def show_recipe(
 
 @show_app.command("lineage", short_help="Follow a result back to its sources.")
 def show_lineage(
-    folder: Annotated[Path | None, typer.Argument(help="Folder of a result; the recipe's last one by default.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of a result, or its exported model/; the recipe's last by default.")
+    ] = None,
     config: Config = DEFAULT, changes: Changes = None, verify: Verify = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Example:  redwhale show lineage -c redwhale.yaml
 
-    Follow a result back to every source file, with digests.
+    Follow a result back to every source file, with digests, dates, sizes and licences, and check all of it.
     """
-    from redwhale import chain, tables
+    from redwhale import lineage, tables_state
     from redwhale.core.console import Console
 
     console = Console(json_output=json, quiet=quiet)
     if folder is None:
         recipe, console = begin(config, changes, json=json, quiet=quiet)
-        folder = chain.last_finished(recipe)
-    tables.show_lineage(chain.lineage(folder, verify=verify), console)
+        folder = lineage.last_finished(recipe)
+    tables_state.show_lineage(*lineage.lineage(folder, verify=verify), console)

@@ -14,17 +14,6 @@ _GIB = 2**30
 _SHOWN_CHARS = 400
 
 
-def show_status(rows: list[dict[str, Any]], console: Console) -> None:
-    """Show one row a step and the next command."""
-    console.table("", ["step", "state", "why"], [[r["step"], r["state"], "; ".join(r["why"][:2])] for r in rows])
-    following = next((row["command"] for row in rows if row["state"] != "done"), None)
-    console.result("status", {"steps": rows, "next": following})
-    if not rows:
-        console.note("the recipe has no section of a step yet; `redwhale new` writes a complete one")
-    else:
-        console.note(f"next: {following}" if following else "everything is done")
-
-
 def show_explained(records: list[dict[str, Any]], console: Console, *, whole: bool) -> None:
     """Show records before and after, each with its verdict; ``whole``: whole texts, and what every step says."""
     console.result("preprocess", {"records": records})
@@ -49,24 +38,6 @@ def show_waterfall(statistics: dict[str, Any], console: Console) -> None:
     """Show what became of the records of a trial."""
     console.result("preprocess", {"statistics": statistics})
     console.table(TITLE, *waterfall(statistics))
-
-
-def show_lineage(tree: dict[str, Any], console: Console) -> None:
-    """Show a result and what it was made from, indented, the source files last."""
-    console.result("show lineage", {"lineage": tree})
-    if console.json_output:
-        return
-    seen: set[str] = set()
-
-    def walk(node: dict[str, Any], depth: int) -> None:
-        role = f"{node['role']} = " if "role" in node else ""
-        again = node["digest"] in seen and node.get("inputs")
-        console.data(f"{'  ' * depth}{role}{node['path']}  {node['digest'][:12]}{'  (above)' if again else ''}")
-        seen.add(node["digest"])
-        for child in [] if again else node.get("inputs", []):
-            walk(child, depth + 1)
-
-    walk(tree, 0)
 
 
 def show_init_comparison(manifest: Manifest, console: Console) -> None:

@@ -22,9 +22,9 @@ from redwhale.core.recipe.render import flow
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "new", "plan", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer", "init-model",
-    "pack", "pretrain", "eval kobest", "eval bpb", "eval retention", "eval samples", "eval harness", "eval compare",
-    "eval tokenizer", "demo",
+    "new", "doctor", "plan", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer",
+    "init-model", "pack", "pretrain", "eval kobest", "eval bpb", "eval retention", "eval samples", "eval harness",
+    "eval compare", "eval tokenizer", "demo",
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ def cli_reference() -> str:
         parts.append(f"## redwhale {command}\n\n```\n{done.stdout.rstrip()}\n```\n")
     parts.append(
         "## Exit codes\n\n0 done, or nothing to do; 1 failed; 2 usage, recipe or unsafe input; 3 finished, but over a\n"
-        "data-loss or quality gate; 4 disk or memory; 130 interrupted, the same command goes on.\n\n"
+        "data-loss or quality gate; 4 disk, memory, or (`doctor`) anything else that the machine lacks;\n"
+        "130 interrupted, the same command goes on.\n\n"
         "An error is one line on stderr, `error: WHERE: WHAT; FIX`, also with `--json` (stdout then stays empty).\n"
         "`--debug`, anywhere on the line, shows the traceback too.\n"
     )

@@ -135,10 +135,14 @@ def test_lineage_reaches_the_sources(workspace: Path) -> None:
     shown = redwhale("show", "lineage", cwd=workspace)
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
-    assert "stage-3-lora" in lines[0]
-    leaf = next(line.strip() for line in lines if line.strip().startswith("source:stories/ko.jsonl = "))
-    source = Path(leaf.split()[2])
-    assert redwhale("show", "lineage", "--verify", cwd=workspace).returncode == 0
+    assert lines[0] == f"paths below {workspace}" and lines[1].startswith("run/stage-3-lora  pretrain, ")
+    leaves = [line for line in lines if "stories: ko.jsonl  " in line]
+    assert len(leaves) == 1 and leaves[0].endswith(", no licence given")
+    source = workspace / "ko.jsonl"
+    verified = redwhale("show", "lineage", "run/stage-3-lora/model", "--verify", "--json", cwd=workspace)
+    assert verified.returncode == 0, verified.stderr
+    checked = json.loads(verified.stdout)["checked"]
+    assert checked["rehashed"] and checked["results"] == 7
     kept = source.read_bytes()
     source.write_bytes(kept + b"\n")
     try:

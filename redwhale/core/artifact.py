@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """Hash of the outputs alone: equal for equal content, whatever the time, host or version."""
         return hash_json([[record.path, record.sha256] for record in self.outputs])
+
+    @property
+    def output_bytes(self) -> int:
+        """Return the size of all outputs."""
+        return sum(record.bytes for record in self.outputs)
+
+    @property
+    def made(self) -> str | None:
+        """Return when the last output was written, as ISO 8601 in local time; None where there is none."""
+        if not self.outputs:
+            return None
+        seconds = max(record.mtime_ns for record in self.outputs) / 1e9
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
     @property
     def stopped_by_gate(self) -> bool:

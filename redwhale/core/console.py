@@ -20,7 +20,7 @@ _TABLE_CHARS = 160  # a dozen columns of numbers
 _PLAIN_INTERVAL_SECONDS = 30.0
 # What follows `token:` is a secret only where it is long enough for one: `token: 8k` is a slip in a recipe.
 _SECRET = re.compile(
-    r"""(?i)(?:hf_|wandb_v1_|gh[opsu]_|github_pat_|glpat-|sk-)[a-z0-9_-]{8,}|\bAKIA[A-Z0-9]{16}\b"""
+    r"""(?i)(?:(?-i:hf_)|wandb_v1_|gh[opsu]_|github_pat_|glpat-|sk-)[a-z0-9_-]{8,}|\bAKIA[A-Z0-9]{16}\b"""
     r"""|(?:password|api[_-]?key|secret)\s*[=:]\s*(?:'[^']*'|"[^"]*"|\S+)"""
     r"""|token\s*[=:]\s*(?:'[^']{12,}'|"[^"]{12,}"|[^\s'"]{12,})"""
 )
@@ -115,10 +115,15 @@ class Console:
         """Print ``text`` on the stdout that stood when this console was made."""
         print(text, file=self._out, flush=True)
 
+    @property
+    def width(self) -> int:
+        """Return how many characters a line of stdout may have: those of the terminal, elsewhere enough for a table."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else _TABLE_CHARS
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table on stdout; with ``--json`` nothing (the document holds the numbers)."""
         if not self.json_output:
-            self.data(_render_table(title, columns, rows, width=None if self._out.isatty() else _TABLE_CHARS))
+            self.data(_render_table(title, columns, rows, width=self.width))
 
     def note_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Say a table of progress on stderr and in the log."""
@@ -192,13 +197,23 @@ def quantity(value: float) -> str:
     return f"{value:.3g}"
 
 
+def data_size(size_bytes: float) -> str:
+    """Return a size with a binary unit: ``512 B``, ``3.4 MiB``, ``120 GiB``."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1023.5:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None) -> str:
+def _render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int) -> str:
     from rich.console import Console as RichConsole
     from rich.table import Table
 

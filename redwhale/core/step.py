@@ -176,7 +176,10 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
     """
     if holder := holder_of(plan.folder):
         return "running", [holder]
-    finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
+    try:
+        finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
+    except RedwhaleError as error:
+        return "damaged", [str(error)]
     try:
         inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())
     except RedwhaleError as error:

@@ -29,6 +29,7 @@ from redwhale.core.publish import atomic_folder
 from redwhale.core.step import begun_identity
 from redwhale.training.engine import Engine
 from redwhale.training.launch import World
+from redwhale.training.layout import CHECKPOINT_PREFIX, checkpoint_folders, step_of
 from redwhale.training.optimizer import MOMENTS, SCALES
 from redwhale.training.partition import TrainedTensor
 
@@ -73,7 +74,7 @@ def save(
     launcher end process 0 in the middle of writing.
     """
     state.adam_steps = engine.adam_steps()
-    target = folder / f"step-{state.step:06d}"
+    target = folder / f"{CHECKPOINT_PREFIX}{state.step:06d}"
     size = size_bytes(trained)
     if world.leads:
         need_disk(folder, size)
@@ -119,8 +120,8 @@ def _rotate(newest: Path, *, trained: Sequence[TrainedTensor], keep: int | None)
             f"the checkpoint just written cannot be read ({error}); those before it stay", where=str(newest),
             fix="check the disk and run the same command again", exit_code=FAILED,
         ) from error  # fmt: skip
-    later = [path for path in _stored(newest.parent) if _step_of(path) > _step_of(newest)]
-    for old in later + (_stored(newest.parent)[len(later) + keep :] if keep else []):
+    later = [path for path in checkpoint_folders(newest.parent) if step_of(path) > step_of(newest)]
+    for old in later + (checkpoint_folders(newest.parent)[len(later) + keep :] if keep else []):
         shutil.rmtree(old)
         fault("checkpoint.after_removal", newest / STATE_NAME)
 
@@ -152,7 +153,7 @@ def need_disk_for_stage(
 
     A checkpoint is written before an old one is removed; the model is, while the last ``keep`` are there.
     """
-    there, one = len(_stored(folder)), size_bytes(trained)
+    there, one = len(checkpoint_folders(folder)), size_bytes(trained)
     most = max(min(there + saves, keep + 1) * one, min(there + saves, keep) * one + model_bytes)
     need_disk(folder, max(most - there * one, 0), what=f"checkpoints of {_in_gb(one)} each and the model take")
 
@@ -169,16 +170,6 @@ def _share_out(trained: Sequence[TrainedTensor]) -> Iterator[list[str]]:
         size += tensor.size * _STATE_BYTES
     if names:
         yield names
-
-
-def _stored(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, newest first."""
-    found = (path for path in folder.glob("step-*") if path.is_dir() and path.name[5:].isdecimal())
-    return sorted(found, key=_step_of, reverse=True)
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
 
 
 @dataclass(frozen=True)
@@ -202,7 +193,7 @@ def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) 
 
     Raises exit code 2 where it is another stage's, or was made from other settings or inputs.
     """
-    for path in (stored := _stored(folder)):
+    for path in (stored := checkpoint_folders(folder)):
         try:
             return open_stored(path, trained=trained, digests=True)
         except _NOT_WHOLE as error:
@@ -213,7 +204,7 @@ def newest(folder: Path, *, trained: Sequence[TrainedTensor], console: Console) 
 
 def recorded_micro_batch(folder: Path) -> int | None:
     """Return the micro-batch that the newest readable checkpoint was made with, None where there is none."""
-    for path in _stored(folder):
+    for path in checkpoint_folders(folder):
         with contextlib.suppress(*_NOT_WHOLE):
             size = json.loads((path / STATE_NAME).read_text(encoding="utf-8"))["state"]["micro_batch"]
             return None if size is None else int(size)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from redwhale.training.launch import World
+if TYPE_CHECKING:
+    from redwhale.training.launch import World
 
 BUILD_SECONDS = 900
 """How long a compiler may take; one to five minutes have been seen."""
@@ -37,5 +41,21 @@ def _drop_stale_lock() -> None:
     from torch.utils.cpp_extension import _get_build_directory
 
     lock = Path(_get_build_directory("cpu_adam", False)) / "lock"
-    if lock.is_file() and time.time() - lock.stat().st_mtime > BUILD_SECONDS:
-        lock.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if is_stale(time.time() - lock.stat().st_mtime, builder=builder_of(lock)):
+            lock.unlink()
+
+
+def is_stale(age_seconds: float, *, builder: int | None) -> bool:
+    """Tell whether a lock on a compilation is a dead one's: nobody here has it, and none takes that long elsewhere."""
+    return builder is None and age_seconds > BUILD_SECONDS
+
+
+def builder_of(lock: Path) -> int | None:
+    """Return the process of this host that compiles under a lock of torch's, which it holds open; None without one."""
+    real = os.path.realpath(lock)
+    for opened in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if str(opened.readlink()) == real:
+                return int(opened.parts[2])
+    return None

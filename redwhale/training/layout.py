@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from redwhale.core.recipe.machine import Machine
 
 CHECKPOINTS_NAME = "checkpoints"
+CHECKPOINT_PREFIX = "step-"
+METRICS_NAME = "metrics.jsonl"
 
 
 def process_count() -> int:
@@ -22,3 +25,15 @@ def starts_processes(machine: Machine) -> bool:
 def rank() -> int:
     """Return this process's number among them; process 0 leads."""
     return int(os.environ.get("RANK", "0"))
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, newest first."""
+    begin = len(CHECKPOINT_PREFIX)
+    found = (path for path in folder.glob(f"{CHECKPOINT_PREFIX}*") if path.is_dir() and path.name[begin:].isdecimal())
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step after which a checkpoint was made."""
+    return int(checkpoint.name.removeprefix(CHECKPOINT_PREFIX))

@@ -16,12 +16,11 @@ import torch
 
 from redwhale.core.console import Progress
 from redwhale.core.publish import write_bytes
+from redwhale.training.layout import METRICS_NAME
 
 if TYPE_CHECKING:
     from redwhale.training.estimate.work import Work
     from redwhale.training.trackers import Tracker
-
-METRICS_NAME = "metrics.jsonl"
 
 
 def forget_peak(device: torch.device) -> None:

@@ -16,7 +16,7 @@ from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import checkpoint, step
-from redwhale.training.layout import CHECKPOINTS_NAME
+from redwhale.training.layout import CHECKPOINTS_NAME, checkpoint_folders
 from tests.disks import pretend_room, small_disk
 from tests.training.stages import rows, run, stage, write_recipe
 
@@ -213,7 +213,7 @@ def test_checkpoints_of_a_million_steps_are_told_apart_by_number(tmp_path: Path)
     names = ["step-999990", "step-1000000", "step-999999", "step-1000010"]
     for name in names:
         (tmp_path / name).mkdir()
-    assert [path.name for path in checkpoint._stored(tmp_path)] == [names[3], names[1], names[2], names[0]]
+    assert [path.name for path in checkpoint_folders(tmp_path)] == [names[3], names[1], names[2], names[0]]
 
 
 @pytest.mark.slow
