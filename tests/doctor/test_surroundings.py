@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from redwhale.core.recipe.load import load_recipe
-from redwhale.core.recipe.presets import write_preset
+from redwhale.core.recipe.presets import preset_text
 from redwhale.doctor import cluster, network
 from redwhale.doctor.finding import Finding, attempt
 from redwhale.doctor.needs import Needs, needs_of
@@ -105,7 +105,7 @@ def test_libraries_that_hang_are_left_in_time() -> None:
 
 
 def test_what_a_recipe_asks_for(tmp_path: Path) -> None:
-    write_preset("redwhale-10.8b", tmp_path / "redwhale.yaml")
+    (tmp_path / "redwhale.yaml").write_text(preset_text("redwhale-10.8b"))
     changes = ["pretrain.deepspeed.offload=optimizer", "machine.executor=ray", "pretrain.trackers.tensorboard=true",
                "machine.devices=4", "workdir=elsewhere"]  # fmt: skip
     needs = needs_of(load_recipe(tmp_path / "redwhale.yaml", changes))
