@@ -10,6 +10,7 @@ import typer
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 from redwhale.cli_plan import plan
+from redwhale.cli_report import report
 
 app = typer.Typer(
     help="Example:  redwhale new -o redwhale.yaml && redwhale run\n\nTurn an English base model into a Korean one.",
@@ -200,6 +201,9 @@ def new(
         console.data(text.rstrip())
     elif out is not None:
         console.note(f"wrote {out}; see it resolved with `redwhale show recipe -c {out}`")
+
+
+app.command("report", short_help="Write the results as one HTML file.")(report)
 
 
 @app.command(short_help="Say what is done and the next command.")
