@@ -1,11 +1,12 @@
 # make demo       set up .venv and run the whole chain on the bundled text, on a CPU
 # make test       fast tests          make test-slow   real data, faults, documentation
+# make test-browser   the report in Chromium, where one is installed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format docs clean
+.PHONY: install demo test test-slow test-browser lint format docs clean
 
 install: $(STAMP)
 
@@ -26,6 +27,9 @@ test: install lint
 
 test-slow: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
+
+test-browser: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/report
 
 lint: install
 	$(BIN)/ruff check redwhale tests scripts

@@ -12,6 +12,7 @@ from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_new import new
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 from redwhale.cli_plan import plan
+from redwhale.cli_report import report
 
 app = typer.Typer(
     help="Example:  redwhale new -o redwhale.yaml && redwhale run\n\nTurn an English base model into a Korean one.",
@@ -179,6 +180,9 @@ def demo(
 
 
 app.command("new", short_help="Write a complete, commented recipe.")(new)
+
+
+app.command("report", short_help="Write the results as one HTML file.")(report)
 
 
 @app.command(short_help="Say what is done and the next command.")

@@ -22,7 +22,7 @@ from redwhale.core.recipe.render import flow
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "new", "doctor", "plan", "run", "status", "show recipe", "show lineage", "preprocess", "train-tokenizer",
+    "new", "doctor", "plan", "run", "status", "report", "show recipe", "show lineage", "preprocess", "train-tokenizer",
     "init-model", "pack", "pretrain", "eval kobest", "eval bpb", "eval retention", "eval samples", "eval harness",
     "eval compare", "eval tokenizer", "demo",
 )  # fmt: skip

@@ -13,8 +13,8 @@ from redwhale.core.recipe import presets
 
 COMMANDS = [
     ["preprocess"], ["train-tokenizer"], ["init-model"], ["pack"], ["pretrain"], ["plan"], ["run"], ["demo"], ["new"],
-    ["status"], ["eval", "kobest"], ["eval", "bpb"], ["eval", "tokenizer"], ["show", "recipe"], ["show", "lineage"],
-    ["eval"], ["show"], [],
+    ["status"], ["report"], ["eval", "kobest"], ["eval", "bpb"], ["eval", "tokenizer"], ["show", "recipe"],
+    ["show", "lineage"], ["eval"], ["show"], [],
 ]  # fmt: skip
 
 

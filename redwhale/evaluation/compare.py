@@ -56,7 +56,7 @@ def run(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
         results = {name: found[name][measure] for name in found if measure in found[name]}
         compare = _COMPARERS.get(next(iter(results.values())).manifest.step)
         if len(results) > 1 and compare:
-            compared[measure] = _shared(results) | compare(results)
+            compared[measure] = shared_protocol(results) | compare(results)
     if not compared:
         lacking = next((name for name in found if not found[name]), names[0])
         raise RedwhaleError(
@@ -77,7 +77,7 @@ def find_results(recipe: Recipe, model: str) -> dict[str, Result]:
     return {path.name: Result(path, read_manifest(path)) for path in folders}
 
 
-def _shared(results: dict[str, Result]) -> dict[str, Any]:
+def shared_protocol(results: dict[str, Result]) -> dict[str, Any]:
     """Return what differs between the protocols, and between the libraries, of the first model and each other one."""
     (first, reference), *others = results.items()
     protocol, versions = [], []
@@ -116,7 +116,7 @@ def compare_kobest(results: dict[str, Result]) -> dict[str, Any]:
     if alike:
         means = [_difference(MEAN, a, b, scores, draws) for a, b in itertools.combinations(results, 2)]
         body |= {"pairs": pairs + means}
-        if not _shared(results)["protocol_differences"]:
+        if not shared_protocol(results)["protocol_differences"]:
             body["ranking"] = _ranking(scores, means)
     return body
 

@@ -43,7 +43,11 @@ def tokenizer_input(recipe: Recipe) -> Input:
 def refuse_other_base(manifest: Manifest, base: Path, *, where: str) -> None:
     """Raise exit code 2 where a tokenizer artifact was made from another base's tokenizer than ``base`` has."""
     found = digest_inputs([Input(f"base {path.name}", path) for path in tokenizer_files(base)])
-    made_from = {record.role: record.digest for record in manifest.inputs if record.role.startswith("base ")}
+    # `new_tokens: auto` reads the base's config.json too, for its shape; it is no part of the tokenizer
+    made_from = {
+        record.role: record.digest for record in manifest.inputs
+        if record.role.startswith("base ") and record.role != "base config.json"
+    }  # fmt: skip
     if {record.role: record.digest for record in found} != made_from:
         raise RedwhaleError(
             "the tokenizer was made from another base", where=where,

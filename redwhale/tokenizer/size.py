@@ -126,6 +126,13 @@ def sweep(
     return rows
 
 
+def curve(
+    base: BaseTokenizer, pieces: Sequence[str], held_out: HeldOut, shares: Mapping[str, float], sizes: Sequence[int]
+) -> list[tuple[int, float]]:
+    """Return (new tokens, tokens per character of Korean held-out text) for prefixes of the learnt ``pieces``."""
+    return [(size, round(_count(base, list(pieces[:size]), held_out, shares).tokens, 4)) for size in sizes]
+
+
 def choose(sizes: Sequence[Size], settings: AutoSize) -> tuple[int, str]:
     """Return the size and why: the last one before a doubling saves too little, 0 where all of it saves too little."""
     least = settings.least_saving

@@ -12,7 +12,7 @@ from redwhale.core.artifact import Manifest
 from redwhale.core.errors import RedwhaleError
 from redwhale.tokenizer import step
 from redwhale.tokenizer.byte_alphabet import raw
-from redwhale.tokenizer.reader import load_tokenizer
+from redwhale.tokenizer.reader import load_tokenizer, refuse_other_base
 from tests import pico
 from tests.tokenizer.makers import QUIET, recipe, small_texts, write_corpus
 
@@ -104,6 +104,7 @@ def test_auto_chooses_from_the_model_s_shape_and_keeps_the_curve(tmp_path: Path,
     size = manifest.metrics["size"]
     assert [row["new_tokens"] for row in size["curve"]] == [0, 400]
     assert len(pieces) == size["chosen"] == manifest.counts["new_tokens"] == 400
+    refuse_other_base(manifest, base, where="")  # its config.json was read for the shape, and is no tokenizer
     # Of 1 kB of text no new row would be learnt before it is over.
     manifest, pieces = _run(tmp_path / "short", base, new_tokens="auto", auto=auto | {"training_text": "1kB"})
     assert pieces == [] and manifest.metrics["size"]["chosen"] == 0

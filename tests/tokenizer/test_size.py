@@ -10,7 +10,7 @@ import pytest
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.tokenizer import AutoSize
 from redwhale.tokenizer.base import BaseTokenizer, read_base
-from redwhale.tokenizer.size import LEARNT_USES, Shape, Size, choose, read_shape, sizes_up_to, sweep
+from redwhale.tokenizer.size import LEARNT_USES, Shape, Size, choose, curve, read_shape, sizes_up_to, sweep
 from tests import pico
 
 
@@ -49,6 +49,13 @@ def test_costs_by_hand(base: BaseTokenizer) -> None:
     assert some.pays_after_tokens == round(some.pays_after_bytes / 3)
 
 
+def test_the_curve_is_that_of_prefixes(base: BaseTokenizer) -> None:
+    # 한국: ▁ and 6 byte tokens for 2 characters; then ▁ 한 and 3 byte tokens, ▁ 한 국, ▁ 한국.
+    held_out = {"a": ("ko", ["한국"]), "docs": ("en", ["text"])}
+    found = curve(base, ["한", "국", "한국"], held_out, {"a": 1}, [0, 1, 2, 3])
+    assert found == [(0, 3.5), (1, 2.5), (2, 1.5), (3, 1.0)]
+
+
 def test_sources_weigh_by_their_share_not_by_their_held_out_text(base: BaseTokenizer) -> None:
     held_out = {"hangul": ("ko", ["한국"] * 9), "latin": ("ko", ["a"])}
     shape = Shape(body=10, d=1, tied=True, rows=1)
@@ -58,9 +65,9 @@ def test_sources_weigh_by_their_share_not_by_their_held_out_text(base: BaseToken
 
 def test_the_knee_is_before_the_first_doubling_that_saves_too_little() -> None:
     settings = AutoSize(least_saving=0.05)
-    curve = [_size(0, 0.0), _size(1000, 0.3), _size(2000, 0.06), _size(4000, 0.04), _size(8000, 0.2)]
-    assert choose(curve, settings) == (2000, "the next doubling saves less than 5% of training")
-    assert choose(curve[:3], settings)[0] == 2000
+    sizes = [_size(0, 0.0), _size(1000, 0.3), _size(2000, 0.06), _size(4000, 0.04), _size(8000, 0.2)]
+    assert choose(sizes, settings) == (2000, "the next doubling saves less than 5% of training")
+    assert choose(sizes[:3], settings)[0] == 2000
     assert choose([_size(0, 0.0), _size(1000, 0.01)], settings) == (0, "1000 tokens save less than 5% of training")
     late = [_size(0, 0.0), _size(1000, 0.3, pays=10**12)]
     assert choose(late, settings) == (0, "the new rows would not be learnt within 40 GB of text")

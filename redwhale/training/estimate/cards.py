@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
 
 GIB = 2**30
+ASSUMED_UTILISATION = 0.4
+"""Share of a card's peak that training reaches, work done again counted in (issue 5 asks for 0.45 on an H100)."""
 RESERVED_BYTES = int(1.2 * GIB)
 """What the driver, CUDA's context, the libraries' workspaces and fragments of the allocator keep from us (ours)."""
 

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from redwhale.core.recipe.pretrain import Pretrain
-from redwhale.training.estimate.cards import Card
+from redwhale.training.estimate.cards import ASSUMED_UTILISATION, Card
 from redwhale.training.estimate.memory import Memory, memory_of
 from redwhale.training.estimate.micro_batch import resolve
 from redwhale.training.estimate.shape import StageShape
 from redwhale.training.estimate.work import Work, work_of
 from redwhale.training.schedule import Course
 
-ASSUMED_UTILISATION = 0.4
-"""Share of a card's peak that training reaches, work done again counted in (issue 5 asks for 0.45 on an H100)."""
 HOST_ADAM_WEIGHTS_PER_SECOND = 0.3e9
 """Weights that Adam updates in main memory per second and process (0.06 to 0.8e9 reported for DeepSpeed)."""
 BUS_BYTES_PER_SECOND = 20e9
