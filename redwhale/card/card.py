@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from redwhale.card.facts import CARD_NAME, gather
 from redwhale.core.artifact import MANIFEST_NAME
-from redwhale.core.console import Console
+from redwhale.core.console import Console, quantity
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.publish import write_bytes
 from redwhale.core.recipe.recipe import Recipe
@@ -48,7 +47,7 @@ def write(recipe: Recipe, index: int) -> Path:
 def render(facts: dict[str, Any]) -> str:
     """Return the card as Markdown with the hub's front matter."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters |= {"count": short_count, "cell": cell, "score": lambda value: f"{value:.4f}", "span": span}
+    environment.filters |= {"count": count, "cell": cell, "score": lambda value: f"{value:.4f}", "span": span}
     template = environment.from_string(files("redwhale.card").joinpath("templates", "card.md").read_text("utf-8"))
     tokens = sum(stage["tokens"] for stage in facts["stages"])
     text = template.render(
@@ -90,20 +89,9 @@ def _kept_or_lost(change: float) -> str:
     return f"{word}: bits per byte {'rose' if change > 0 else 'fell'} by {abs(change):.1f} %"
 
 
-def short_count(number: float | None) -> str:
-    """Write a count as people say it, to three digits: 9.7B, 61.4k, 512."""
-    if number is None:
-        return "-"
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * size:  # which would be written as 1000 of the next smaller one
-            return f"{_three_digits(number / size)}{letter}"
-    return f"{number:.0f}"
-
-
-def _three_digits(value: float) -> str:
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def count(number: float | None) -> str:
+    """Write a count as people say it: 9.7B, 61.4k, 512."""
+    return "-" if number is None else quantity(number)
 
 
 def cell(text: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from redwhale.card.card import cell, english, front_matter, render, short_count
+from redwhale.card.card import cell, english, front_matter, render
 from redwhale.card.facts import stated_licence
 
 STAGE = {
@@ -86,14 +86,6 @@ def test_long_lists_of_files_are_cut_with_their_number() -> None:
     files = [{"role": f"news/{number}", "sha256": "e" * 64} for number in range(130)]
     card = render(facts(corpus={"digest": "c", "files": files, "masked": False, "decontaminated": True}))
     assert "made from (130)" in card and "- and 30 more, in `manifest.json`" in card and "news/100:" not in card
-
-
-@pytest.mark.parametrize(("number", "text"), [
-    (0, "0"), (512, "512"), (61_440, "61.4k"), (1_000_000, "1M"), (9_700_000_000, "9.7B"), (123_456_789, "123M"),
-    (999_999, "1M"), (None, "-"),
-])  # fmt: skip
-def test_counts_have_three_digits(number: int | None, text: str) -> None:
-    assert short_count(number) == text
 
 
 def test_cells_end_where_the_table_says() -> None:
