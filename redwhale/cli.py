@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from redwhale import cli_completion
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
 from redwhale.cli_plan import plan
@@ -110,7 +111,9 @@ def pack(
 
 @app.command(short_help="Train one stage.")
 def pretrain(
-    stage: Annotated[str, typer.Option("--stage", "-s", help="Number or name of the stage.")],
+    stage: Annotated[str, typer.Option(
+        "--stage", "-s", help="Number or name of the stage.", autocompletion=cli_completion.stages,
+    )],
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
     print_launch: Annotated[bool, typer.Option("--print-launch", help="Show the command of all processes.")] = False,
     json: Json = False, quiet: Quiet = False,
@@ -177,7 +180,9 @@ def demo(
 
 @app.command(short_help="Write a complete, commented recipe.")
 def new(
-    preset: Annotated[str, typer.Option("--preset", "-p", help="Which preset.")] = "redwhale-10.8b",
+    preset: Annotated[str, typer.Option(
+        "--preset", "-p", help="Which preset.", autocompletion=cli_completion.presets,
+    )] = "redwhale-10.8b",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the presets.")] = False,
     json: Json = False,
