@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from redwhale import cli_completion
 from redwhale.cli_doctor import doctor
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_new import new
@@ -114,7 +115,9 @@ def pack(
 
 @app.command(short_help="Train one stage.")
 def pretrain(
-    stage: Annotated[str, typer.Option("--stage", "-s", help="Number or name of the stage.")],
+    stage: Annotated[str, typer.Option(
+        "--stage", "-s", help="Number or name of the stage.", autocompletion=cli_completion.stages,
+    )],
     config: Config = DEFAULT, changes: Changes = None, fresh: Fresh = False, verify: Verify = False,
     print_launch: Annotated[bool, typer.Option("--print-launch", help="Show the command of all processes.")] = False,
     json: Json = False, quiet: Quiet = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from redwhale import cli_completion
 from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin
 
 evaluation_app = typer.Typer(
@@ -16,8 +17,11 @@ evaluation_app = typer.Typer(
 )  # fmt: skip
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="base, 0 (after init), a stage's number or name, or a folder. [the last stage]"),
-]
+    typer.Option(
+        "--model", "-m", help="base, 0 (after init), a stage's number or name, or a folder. [the last stage]",
+        autocompletion=cli_completion.models,
+    ),
+]  # fmt: skip
 
 
 Device = Annotated[
@@ -136,6 +140,7 @@ def evaluate_compare(
     models: Annotated[list[str], typer.Argument(
         metavar="MODEL...", show_default=False,
         help="base, 0 (after init), a stage's number or name, or a folder; the first is what ratios refer to.",
+        autocompletion=cli_completion.models,
     )],
     page: Annotated[Path | None, typer.Option("--page", help="Write the comparison here as Markdown too.")] = None,
     config: Config = DEFAULT, changes: Changes = None, json: Json = False, quiet: Quiet = False,

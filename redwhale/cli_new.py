@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from redwhale import cli_completion
 from redwhale.cli_options import DEFAULT, Json
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ Code = Annotated[list[str] | None, typer.Option(metavar="PATH", help="Program co
 
 
 def new(
-    preset: Annotated[str | None, typer.Option("--preset", "-p", help="Which preset; --gpu chooses one too.")] = None,
+    preset: Annotated[str | None, typer.Option(
+        "--preset", "-p", help="Which preset; --gpu chooses one too.", autocompletion=cli_completion.presets,
+    )] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
     base: Annotated[str | None, typer.Option(help="Base model: folder or hub name.")] = None,
     korean: Text = None, english: English = None, code: Code = None,
     other_share: Annotated[str | None, typer.Option(help="Share of English and code, such as 25%.")] = None,
-    gpu: Annotated[str | None, typer.Option(help="Cards, such as rtx4090-24gb or 8xh100-80gb; none for a CPU.")] = None,
+    gpu: Annotated[str | None, typer.Option(
+        help="Cards, such as rtx4090-24gb or 8xh100-80gb; none for a CPU.", autocompletion=cli_completion.cards,
+    )] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the presets.")] = False,
     json: Json = False,
 ) -> None:  # fmt: skip

@@ -6,13 +6,18 @@ from typing import Annotated
 
 import typer
 
+from redwhale import cli_completion
 from redwhale.cli_options import DEFAULT, Changes, Config, Json, Quiet, begin
 
 
 def plan(
     config: Config = DEFAULT, changes: Changes = None,
-    stage: Annotated[str | None, typer.Option("--stage", "-s", help="Number or name of one stage.")] = None,
-    gpu: Annotated[str | None, typer.Option(help="Card, such as h100-80gb; this machine's by default.")] = None,
+    stage: Annotated[str | None, typer.Option(
+        "--stage", "-s", help="Number or name of one stage.", autocompletion=cli_completion.stages,
+    )] = None,
+    gpu: Annotated[str | None, typer.Option(
+        help="Card, such as h100-80gb; this machine's by default.", autocompletion=cli_completion.cards,
+    )] = None,
     price: Annotated[float | None, typer.Option(min=0, help="Price of one GPU for an hour.")] = None,
     utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the peak speed reached.")] = 0.4,
     json: Json = False, quiet: Quiet = False,

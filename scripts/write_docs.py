@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from redwhale.core.recipe import presets
-from redwhale.core.recipe.load import section_in
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.render import flow
+from redwhale.core.recipe.schema import section_in
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (

@@ -32,21 +32,6 @@ def test_help_starts_with_an_example(command: list[str]) -> None:
     assert lines[lines.index(body[1]) + 1] == ""  # the example is whole on one line of 80 columns
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\nsys.argv = ['redwhale', 'pretrain', '--help']\nfrom redwhale.__main__ import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print([m for m in ('torch', 'transformers', 'numpy', 'datasets') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
-
-
-def test_import_is_light() -> None:
-    done = subprocess.run([sys.executable, "-X", "importtime", "-c", "import redwhale"], capture_output=True, text=True)
-    assert "torch" not in done.stderr and "pydantic" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from redwhale.core.artifact import GateRecord
 from redwhale.core.errors import RedwhaleError
-from redwhale.core.recipe.corpus import Gate, Preprocess
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.chunk import DAMAGED_FILE_REASONS
 from redwhale.corpus.read.collect import BAD_REASONS
@@ -84,18 +82,6 @@ def totals(sources: list[dict[str, Any]]) -> dict[str, Any]:
         "damaged_files": sum(rejected[reason] for reason in DAMAGED_FILE_REASONS),
         **{key: dict(sorted(counts.items())) for key, counts in added.items()},
     }
-
-
-def gates(section: Preprocess, counts: dict[str, Any]) -> list[GateRecord]:
-    """Check the share of unreadable records, and that no file was cut or damaged: what it lost is not known."""
-    gate = section.gates.bad_records
-    share = counts["bad_records"] / counts["records"] if counts["records"] else 0.0
-    damaged = float(counts["damaged_files"])
-    return [_gate("bad_records", share, gate.above, gate), _gate("damaged_files", damaged, 0.0, gate)]
-
-
-def _gate(name: str, value: float, above: float, gate: Gate) -> GateRecord:
-    return GateRecord(name=name, value=value, above=above, do=gate.do, breached=value > above)
 
 
 def _quantiles(lengths: Counter[int]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from redwhale.core.artifact import GateRecord, Manifest, check_outputs, read_man
 from redwhale.core.console import Console
 from redwhale.core.errors import GATE, RESOURCES, RedwhaleError
 from redwhale.core.publish import TEMPORARY_PREFIX, make_folder, write_json
-from redwhale.core.recipe.corpus import Preprocess
+from redwhale.core.recipe.corpus import Gate, Preprocess
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.inputs import inputs_of, remote_digests
@@ -59,9 +59,15 @@ def _fields(recipe: Recipe, section: Preprocess) -> dict[str, Any]:
 
 
 def _gates(section: Preprocess, counts: dict[str, Any]) -> list[GateRecord]:
-    from redwhale.corpus.statistics import gates
+    """Check the share of unreadable records, and that no file was cut or damaged: what it lost is not known."""
+    gate = section.gates.bad_records
+    share = counts["bad_records"] / counts["records"] if counts["records"] else 0.0
+    damaged = float(counts["damaged_files"])
+    return [_gate("bad_records", share, gate.above, gate), _gate("damaged_files", damaged, 0.0, gate)]
 
-    return gates(section, counts)
+
+def _gate(name: str, value: float, above: float, gate: Gate) -> GateRecord:
+    return GateRecord(name=name, value=value, above=above, do=gate.do, breached=value > above)
 
 
 def run(recipe: Recipe, *, console: Console, fresh: bool = False, verify: bool = False) -> Manifest:

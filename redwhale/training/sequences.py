@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from redwhale.training.best_fit import fill
-
 IGNORED_LABEL = -100
 
 Array = npt.NDArray[Any]
@@ -65,6 +63,8 @@ class WholeDocuments:
 
     def __init__(self, source: TokenSource, *, sequence_length: int, pad: int) -> None:
         self._source, self._sequence_length, self._pad = source, sequence_length, pad
+        from redwhale.training.best_fit import fill  # its compiler takes long to import, and a plan packs nothing
+
         self._bins = fill(source.documents, sequence_length=sequence_length)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe import presets
 from redwhale.core.recipe.load import load_recipe, load_with_origins
-from redwhale.core.recipe.render import render_resolved
+from redwhale.core.recipe.render import flow, render_resolved
 from redwhale.core.recipe.yaml_lines import read_yaml, scalar
 
 GOOD = """\
@@ -60,7 +60,7 @@ def test_all_faults_at_once_with_lines_and_suggestions(tmp_path: Path) -> None:
         "redwhale.yaml:5: preprocess.sources.0.langage: unknown key `langage`; did you mean `language`?",
         "redwhale.yaml:7: tokenizer.sample: expected a size such as 256MiB or 4GB, got 'many'",
         "redwhale.yaml:7: tokenizer.new_token: unknown key `new_token`; did you mean `new_tokens`?",
-        "redwhale.yaml:12: pretrain.stages.0.learning_rate: Input should be a valid number, got '2e-4'; "
+        "redwhale.yaml:12: pretrain.stages.0.learning_rate: expected a number, got '2e-4'; "
         "write the number without quotes",
     ]
 
@@ -76,6 +76,7 @@ def test_all_faults_at_once_with_lines_and_suggestions(tmp_path: Path) -> None:
         ("a: {<<: {b: 1}}", "merge keys"),
         ("? [1, 2]\n: 3", "a key must be plain text"),
         ("", "the file is empty"),
+        ("a: 1\nb: Null", "f:2: Null is written small or, as text, in quotes; did you mean `null`?"),
         ("a: 1\nb: " + "[" * 100_000, "f:2: brackets are nested too deeply"),
         ("a: " + "{a: " * 2000, "f:1: brackets are nested too deeply"),
         ("\n".join(" " * i + "a:" for i in range(1000)), "f:1: the file is nested too deeply"),
@@ -107,6 +108,11 @@ def test_an_alias_bomb_ends_at_once() -> None:
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert scalar(text) == value
     assert type(scalar(text)) is type(value)
+
+
+def test_text_that_looks_like_a_constant_is_written_in_quotes() -> None:
+    for word in ("Null", "TRUE", "null", "1"):
+        assert flow(word) == f'"{word}"' and read_yaml(f"a: {flow(word)}", "f")[0] == {"a": word}
 
 
 @pytest.mark.promise("F27")

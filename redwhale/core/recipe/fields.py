@@ -24,6 +24,14 @@ _BYTE_UNITS = {
 _NUMBER = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)")  # longer ones reach infinity
 
 
+class Misfit(ValueError):
+    """A value that does not fit, with what mends it; ``key`` ends the path of the key where that lies deeper."""
+
+    def __init__(self, what: str, *, fix: str = "", key: tuple[str, ...] = ()) -> None:
+        super().__init__(what)
+        self.fix, self.key = fix, key
+
+
 class Section(BaseModel):
     """A strict, frozen part of a recipe; the text under each field is its documentation."""
 

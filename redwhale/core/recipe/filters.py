@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from redwhale.core.recipe.fields import Fraction, Section
+from redwhale.core.recipe.fields import Fraction, Misfit, Section
+from redwhale.core.recipe.nearest import misspelt
 
 Count = Annotated[int, Field(ge=0)]
 Ratio = Annotated[float, Field(ge=0)]
@@ -247,7 +248,11 @@ def _preset(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in FILTER_PRESETS:
-        raise ValueError(f"there is no filter preset {value!r}; presets: {', '.join(FILTER_PRESETS)}")
+        meant = misspelt(value, FILTER_PRESETS)
+        raise Misfit(
+            f"there is no filter preset {value!r} ({', '.join(FILTER_PRESETS)})",
+            fix=f"did you mean `{meant}`?" if meant else "",
+        )
     return {"preset": value}
 
 

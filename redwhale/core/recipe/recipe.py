@@ -13,9 +13,10 @@ from redwhale.core.artifact import is_finished
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.corpus import Preprocess
 from redwhale.core.recipe.evaluate import Evaluate
-from redwhale.core.recipe.fields import Section
+from redwhale.core.recipe.fields import Misfit, Section
 from redwhale.core.recipe.init import Init
 from redwhale.core.recipe.machine import Machine
+from redwhale.core.recipe.nearest import misspelt
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.stages import Stage
 from redwhale.core.recipe.tokenizer import Tokenizer
@@ -68,10 +69,12 @@ class Recipe(Section):
         known = {source.name for source in self.preprocess.sources}
         for mixture in [self.pretrain.mixture, *(stage.mixture or {} for stage in self.pretrain.stages)]:
             if unknown := sorted(mixture.keys() - known):
-                raise ValueError(
+                meant = misspelt(unknown[0], known)
+                raise Misfit(
                     f"the mixture names {', '.join(unknown)}, which is no source of `preprocess` "
-                    f"({', '.join(sorted(known))})"
-                )
+                    f"({', '.join(sorted(known))})",
+                    fix=f"did you mean `{meant}`?" if meant else "", key=("mixture", unknown[0]),
+                )  # fmt: skip
         return self
 
     @model_validator(mode="after")
@@ -80,9 +83,10 @@ class Recipe(Section):
             share, shares = self.need("pretrain").mix_languages_of(stage), self.language_shares(stage)
             largest = min(1.0, 2 - 2 * max(shares.values())) if shares else 1.0
             if share > largest + _MIXTURE_ROUNDING:
-                raise ValueError(
-                    f"`mix_languages` is {share:g}, the mixture of stage {stage.name} gives at most {largest:.4g}: "
-                    "lower it, there or in the stage, or raise the share of the rarer languages"
+                raise Misfit(
+                    f"`mix_languages` is {share:g}, the mixture of stage {stage.name} gives at most {largest:.4g}",
+                    fix="lower it, there or in the stage, or raise the share of the rarer languages",
+                    key=("mix_languages",),
                 )
         return self
 

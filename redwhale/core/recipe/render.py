@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.recipe.yaml_lines import KeyPath, scalar
+from redwhale.core.recipe.yaml_lines import CAPITALS, KeyPath, scalar
 
 _WIDTH = 110
 
@@ -80,7 +80,13 @@ def flow(value: Any) -> str:
 
 def _text(text: str) -> str:
     plain = text and text == text.strip() and not set(text) & set("{}[],&*#?|<>=!%@`\"'\\\n") and ": " not in text
-    if plain and not text.startswith(("-", ":")) and not text.endswith(":") and scalar(text) == text:
+    if (
+        plain
+        and text not in CAPITALS
+        and not text.startswith(("-", ":"))
+        and not text.endswith(":")
+        and scalar(text) == text
+    ):
         return text
     if plain is False and text.endswith("%") and text[:-1].replace(".", "", 1).isdigit():
         return text

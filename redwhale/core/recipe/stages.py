@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from redwhale.core.recipe.fields import Fraction, Section, Span, Tokens
+from redwhale.core.recipe.fields import Fraction, Misfit, Section, Span, Tokens
+from redwhale.core.recipe.nearest import misspelt
 
 Rows = Literal["none", "new", "all"]
 Part = Literal["embedding", "head", "layers", "norms", "lora"]
+LAYER_NAMES = ("none", "all", "odd", "even", "added")
 LAYER_WORDS = re.compile(
-    r"(?P<word>none|all|odd|even|added)|(?P<end>first|last|first-last):(?P<count>[1-9]\d*)|"
+    rf"(?P<word>{'|'.join(LAYER_NAMES)})|(?P<end>first|last|first-last):(?P<count>[1-9]\d*)|"
     r"every (?P<step>[1-9]\d*) from (?P<start>\d+)"
 )
 LAYER_SHARE = re.compile(r"(?P<layers>.*\S) (?P<number>[1-9]\d*)/(?P<of>[1-9]\d*)")
@@ -27,9 +29,11 @@ def _layers(value: Any) -> Any:
         words = LAYER_WORDS.fullmatch(share["layers"] if share else value)
         if words and not (share and (words["word"] == "none" or int(share["number"]) > int(share["of"]))):
             return value
-    raise ValueError(
+    meant = misspelt(value, LAYER_NAMES) if isinstance(value, str) else None
+    raise Misfit(
         "expected none, all, odd, even, added, first:4, last:4, first-last:4, `every 4 from 3`, any of these with a "
-        f"part such as `odd 1/2`, or a list of layer numbers from 0; got {value!r}"
+        f"part such as `odd 1/2`, or a list of layer numbers from 0; got {value!r}",
+        fix=f"did you mean `{meant}`?" if meant else "",
     )
 
 

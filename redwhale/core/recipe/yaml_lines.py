@@ -20,6 +20,8 @@ MOST_BRACKETS = 50
 # Longer ones are text, which no key for numbers takes: Python converts no number of 4,301 digits.
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,99}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,99}|[0-9][0-9_]{0,99}(?:\.[0-9]{0,99})?)(?:[eE][-+]?[0-9]{1,9})?")
+# YAML 1.2 has these too, YAML parsers differ, and a text field would take them for a name.
+CAPITALS = {word: word.lower() for word in ("Null", "NULL", "True", "TRUE", "False", "FALSE")}
 _TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
 
 
@@ -52,8 +54,8 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:
         raise _bad(str(error).splitlines()[0], name, 1) from None
 
 
-def _bad(what: str, name: str, line: int) -> RedwhaleError:
-    return RedwhaleError(what, where=f"{name}:{line}", exit_code=USAGE)
+def _bad(what: str, name: str, line: int, fix: str = "") -> RedwhaleError:
+    return RedwhaleError(what, where=f"{name}:{line}", fix=fix, exit_code=USAGE)
 
 
 class _Builder:
@@ -74,6 +76,9 @@ class _Builder:
             raise _bad(f"the tag {node.tag!r} is not allowed", self._name, line)
         self._lines.setdefault(path, line)
         if isinstance(node, yaml.ScalarNode):
+            if node.style is None and (meant := CAPITALS.get(node.value)):
+                what = f"{node.value} is written small or, as text, in quotes"
+                raise _bad(what, self._name, line, fix=f"did you mean `{meant}`?")
             return scalar(node.value) if node.style is None else node.value
         self._open.add(id(node))
         try:
