@@ -41,7 +41,7 @@ def new(
     listed: Annotated[bool, typer.Option("--list", help="List the presets.")] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Example:  redwhale new --base ./llama --korean "data/ko/*.jsonl" --gpu rtx4090-24gb --out redwhale.yaml
+    """Example:  redwhale new --gpu 24gb --korean "ko/*.jsonl" -o redwhale.yaml
 
     Write a complete, commented recipe: a preset, with your base, text and cards in it. Asks for them where nothing is
     given and a person is there.

@@ -80,7 +80,7 @@ def test_a_closed_stdout_is_no_fault(tmp_path: Path) -> None:
 def test_a_recipe_without_steps_has_nothing_done(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
     done = redwhale("status", "-c", "r.yaml", cwd=tmp_path)
-    assert "the recipe has no section of a step yet" in done.stderr and "everything is done" not in done.stderr
+    assert "the recipe has no section of a step yet" in done.stdout and "everything is done" not in done.stdout
 
 
 def test_without_a_command_the_help_is_shown() -> None:

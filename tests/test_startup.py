@@ -77,7 +77,7 @@ def test_commands_options_and_names_are_offered(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("pretrain: {stages: [")
     assert completed("redwhale pre", tmp_path) == ["preprocess", "pretrain"]
     assert completed("redwhale pretrain --st", tmp_path) == ["--stage"]
-    assert completed("redwhale new --preset llama3-8b", tmp_path) == ["llama3-8b", "llama3-8b-24gb"]
+    assert completed("redwhale new --preset 8", tmp_path) == ["80gb", "8x80gb"]
     assert completed("redwhale plan --gpu h", tmp_path) == ["h100-80gb", "h200-141gb"]
     stages = ["embeddings", "1", "odd-1", "2", "odd-2", "3", "lora", "4"]
     assert completed("redwhale pretrain --stage ", tmp_path) == stages
