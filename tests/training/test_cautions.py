@@ -51,10 +51,10 @@ def test_presets_call_for_no_caution(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text(preset_text(name))
         recipe = load_recipe(tmp_path / f"{name}.yaml")
         whole: Pretrain = recipe.need("pretrain")
-        small = name.startswith("demo")
+        parameters = 10**6 if name.startswith("demo") else 135 * 10**6 if name == "cpu" else 8 * 10**9
         for index, each in enumerate(whole.stages):
             shares = None if name == "demo-base" else recipe.language_shares(each)  # makes the English base
-            found = cautions(whole, index, parameters=10**6 if small else 8 * 10**9, shares=shares)
+            found = cautions(whole, index, parameters=parameters, shares=shares)
             assert not found, (name, each.name)
 
 

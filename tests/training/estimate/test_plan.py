@@ -105,7 +105,7 @@ def _all(recipe: Recipe, index: int, planned: StagePlan, reader: ShapeReader) ->
 
 def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
     recipe = preset("8x80gb", LLAMA_3_8B, tmp_path)
-    words = ["plan", "-c", str(recipe.file), "--set", "base.model=base", "--json"]
+    words = ["plan", "-c", str(recipe.file), "--set", "base.model=base", "--set", "machine.devices=1", "--json"]
     small = redwhale(*words, "--gpu", "rtx4090-24gb", "--price", "0.5", "--stage", "odd")
     assert small.returncode == 4
     (odd,) = json.loads(small.stdout)["stages"]
