@@ -18,9 +18,9 @@ DEFAULT_NAME = "redwhale.yaml"
 COMMAND_LINE = "--set"
 
 
-def load_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(file: Path | str, changes: Sequence[str] = ()) -> Recipe:
     """Return the recipe in ``file`` with ``a.b=c`` changes applied; raise exit code 2 with all faults."""
-    recipe, _ = load_with_origins(file, changes)
+    recipe, _ = load_with_origins(Path(file), changes)
     return recipe
 
 
