@@ -36,7 +36,10 @@ def run_demo(out: Path, *, console: Console) -> tuple[Outcome, Outcome]:
     for recipe_name in ("base.yaml", "redwhale.yaml"):
         outcome = run_chain(load_recipe(out / recipe_name), console=console)
         if outcome.stopped:
-            raise RedwhaleError("a gate stopped the demo", where=str(out / recipe_name), exit_code=FAILED)
+            raise RedwhaleError(
+                f"{list(outcome.manifests)[-1]}: a gate stopped the demo", where=str(out / recipe_name),
+                fix="see the warning above; --out takes another folder to begin anew in", exit_code=FAILED,
+            )  # fmt: skip
         outcomes.append(outcome)
     show_demo(outcomes[1], console, seconds=time.perf_counter() - started, base_seconds=outcomes[0].seconds)
     return outcomes[0], outcomes[1]

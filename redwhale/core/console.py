@@ -36,11 +36,16 @@ _CLEAR_LINE = "\r\x1b[2K"
 def keep_stdout_for_data() -> None:
     """Send what libraries print to stderr, and silence their routine notes; consoles made before keep stdout.
 
-    DeepSpeed logs to stdout, which would break ``--json``, and warns of a CPU at every import.
+    DeepSpeed logs to stdout, which would break ``--json``.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8")  # files and pipes hold UTF-8, whatever the locale
     sys.stdout = sys.stderr
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Silence the bars and routine notes of libraries that are not imported yet; DeepSpeed warns of every CPU."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses kernels for CPUs, which nothing here uses

@@ -86,7 +86,8 @@ class Workers:
         except BrokenProcessPool as error:
             raise RedwhaleError(
                 "a worker process was killed, most likely for memory",
-                fix="lower `machine.workers` and run the same command again",
+                where="machine.workers",
+                fix="lower it and run the same command again",
                 exit_code=RESOURCES,
             ) from error
         finally:

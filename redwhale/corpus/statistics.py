@@ -51,8 +51,9 @@ def _check(name: str, tally: Tally, written: Written) -> None:
     if tally.records == documents + rejected and written.bytes_in == kept + lost:
         return
     raise RedwhaleError(
-        f"source {name}: {tally.records} records ({written.bytes_in} bytes) came in, {documents} documents ({kept}) "
+        f"{tally.records} records ({written.bytes_in} bytes) came in, {documents} documents ({kept}) "
         f"and {rejected} rejects (with what was removed, {lost}) went out",
+        where=f"source {name}",
         fix="this is a fault of redwhale; please report it with the log",
     )
 

@@ -48,7 +48,10 @@ class Result:
 def run(recipe: Recipe, names: Sequence[str]) -> dict[str, Any]:
     """Compare models on all measures that two of them have; raise exit code 2 where there is none."""
     if len(set(names)) < 2:
-        raise RedwhaleError("two models at least are compared", fix="name them: eval compare base 4", exit_code=USAGE)
+        raise RedwhaleError(
+            f"two models at least are compared, given: {', '.join(names)}", where="eval compare",
+            fix="name them, as in `redwhale eval compare base 4`", exit_code=USAGE,
+        )  # fmt: skip
     found = {name: find_results(recipe, name) for name in dict.fromkeys(names)}
     measures = dict.fromkeys(measure for results in found.values() for measure in results)
     compared: dict[str, Any] = {}

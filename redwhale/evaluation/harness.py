@@ -95,12 +95,12 @@ def need_package() -> None:
     """Raise exit code 2 where lm-evaluation-harness is not installed, or it or its `datasets` is too old."""
     fix = "pip install 'redwhale[lm-eval]'"
     if importlib.util.find_spec("lm_eval") is None:
-        raise RedwhaleError("lm-evaluation-harness is not installed", fix=fix, exit_code=USAGE)
+        raise RedwhaleError("lm-evaluation-harness is not installed", where=KEY, fix=fix, exit_code=USAGE)
     for package, oldest in _OLDEST.items():
         found = importlib.metadata.version(package)
         if tuple(int(part) for part in re.findall(r"\d+", found)[:3]) < oldest:
             fix = f"{fix} '{package}>={'.'.join(map(str, oldest))}'"
-            raise RedwhaleError(f"{package} {found} is too old", fix=fix, exit_code=USAGE)
+            raise RedwhaleError(f"{package} {found} is too old", where=KEY, fix=fix, exit_code=USAGE)
 
 
 def load_tasks(settings: Settings, *, include: Path | None, console: Console) -> dict[str, dict[str, Any]]:

@@ -54,7 +54,7 @@ def _metric_name(metric: str, filter_name: str) -> str:
 
 def _not_a_number(task: str, what: str) -> RedwhaleError:
     fix = "check the model (`redwhale eval bpb`), or set `evaluate.harness.dtype: float32`"
-    return RedwhaleError(f"the task {task}: {what} is not a number", fix=fix)
+    return RedwhaleError(f"the task {task}: {what} is not a number", where="evaluate.harness.tasks", fix=fix)
 
 
 def sample_records(samples: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -217,8 +217,11 @@ def measure_kept(
         device=base.model.device,
     )  # fmt: skip
     if not math.isfinite(old_bits.nats + new_bits.nats + divergence.kl):
-        which = "model" if math.isfinite(old_bits.nats) else "base"
-        raise RedwhaleError(f"the {which} predicts what is no number", exit_code=FAILED, fix="make or fetch it again")
+        which, side = ("model", model) if math.isfinite(old_bits.nats) else ("base", base)
+        raise RedwhaleError(
+            f"the {which} predicts what is no number", where=models.folder_of(side.model), fix="make or fetch it again",
+            exit_code=FAILED,
+        )  # fmt: skip
     return Kept(len(texts), sum(ids != others for ids, others in cuts), old_bits, new_bits, divergence)
 
 

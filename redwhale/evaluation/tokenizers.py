@@ -82,7 +82,9 @@ def read_encoders(names: Sequence[str], recipe: Recipe | None) -> dict[str, Enco
     labels = dict(zip(names, _labels(names, paths), strict=True))
     if len(labels) < len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
-        raise RedwhaleError(f"the tokenizer {twice!r} is named twice", fix="name each once", exit_code=USAGE)
+        raise RedwhaleError(
+            f"the tokenizer {twice!r} is named twice", where="eval tokenizer", fix="name each once", exit_code=USAGE
+        )
     return {labels[name]: _encoder(name, path, recipe) for name, path in zip(names, paths, strict=True)}
 
 
@@ -124,7 +126,8 @@ def _files(data: Sequence[Path], text: str, console: Console) -> list[Body]:
     stems = [path.with_name(path.name.partition(".")[0] or path.name) for path in paths]
     names = _distinct(stems) or _distinct(paths)
     if not names:
-        raise RedwhaleError("--data names a file twice", fix="name each once", exit_code=USAGE)
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise RedwhaleError(f"{twice} is named twice", where="--data", fix="name each once", exit_code=USAGE)
 
     def reader(number: int) -> Callable[[], Iterator[tuple[list[str], int]]]:
         return lambda: read_file(files[number], text=text, console=console)

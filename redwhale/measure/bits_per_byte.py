@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core.errors import FAILED, RedwhaleError
+from redwhale.measure.models import folder_of
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,10 @@ def measure_texts(
     from redwhale.measure.likelihood import window_nats
 
     if context_tokens < 2:
-        raise RedwhaleError(f"a context of {context_tokens} tokens scores nothing; at least 2 are needed")
+        raise RedwhaleError(
+            f"a context of {context_tokens} tokens scores nothing", where=folder_of(model),
+            fix="choose a model that reads 2 at least",
+        )  # fmt: skip
     start_token = start_of_text(tokenizer)
     cuts = [cut for text in texts if (cut := cut_to_bytes(text, document_bytes))]
     encoded = encode(tokenizer, cuts)
@@ -98,7 +102,7 @@ def measure_texts(
     owners: list[int] = []
     for number, (cut, ids) in enumerate(zip(cuts, encoded, strict=True)):
         if not ids:
-            raise RedwhaleError(f"the tokenizer drops the text {cut[:40]!r}", exit_code=FAILED)
+            raise dropped(cut, tokenizer)
         windows += sliding_windows([start_token, *ids], context_tokens=context_tokens)
         owners += [number] * (len(windows) - len(owners))
     nats = window_nats(model, windows, batch_tokens=batch_tokens, device=device).tolist()
@@ -157,8 +161,17 @@ def start_of_text(tokenizer: Any) -> int:
             return int(token)
     raise RedwhaleError(
         "the tokenizer has neither BOS nor EOS, so the first token of a text cannot be scored",
+        where=folder_of(tokenizer),
         fix="name one in the model's tokenizer_config.json",
     )
+
+
+def dropped(text: str, tokenizer: Any) -> RedwhaleError:
+    """Return the error for a text of which a tokenizer leaves nothing."""
+    return RedwhaleError(
+        f"the tokenizer drops the text {text[:40]!r}", where=folder_of(tokenizer),
+        fix="choose one that spells unknown characters by their bytes", exit_code=FAILED,
+    )  # fmt: skip
 
 
 def sliding_windows(tokens: list[int], *, context_tokens: int) -> Iterator[Window]:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.measure.bits_per_byte import sliding_windows
 from redwhale.measure.likelihood import length_sorted_batches
+from redwhale.measure.models import folder_of
 from redwhale.measure.readout import CHUNK_BYTES
 
 
@@ -64,8 +65,10 @@ def compare_distributions(
         with torch.no_grad():
             old, new = (side(**inputs).logits[chosen][:, :base_ids] for side in (base, model))
         if new.shape[1] < old.shape[1]:
-            raise RedwhaleError(f"the model has {new.shape[1]} rows, fewer than the base's {old.shape[1]} tokens",
-                                exit_code=USAGE, fix="name a model made from this base")  # fmt: skip
+            raise RedwhaleError(
+                f"the model has {new.shape[1]} rows, fewer than the base's {old.shape[1]} tokens",
+                where=folder_of(model), fix="name a model made from this base", exit_code=USAGE,
+            )  # fmt: skip
         found += divergence_of(old, new)
     return found
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from redwhale.core.errors import RedwhaleError
+from redwhale.measure.models import folder_of
 from redwhale.measure.readout import Readout
 
 
@@ -92,5 +93,6 @@ def check_ids(model: Any, sequences: Iterable[Sequence[int]]) -> None:
     if rows is not None and highest >= rows:
         raise RedwhaleError(
             f"the text holds the token {highest}, but the model's rows end at {rows - 1}",
+            where=folder_of(model),
             fix="put the tokenizer that belongs to the model into its folder",
         )

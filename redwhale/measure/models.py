@@ -74,7 +74,14 @@ def explain_out_of_memory(fix: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         first_line = str(error).splitlines()[0]
-        raise RedwhaleError(f"the device is out of memory ({first_line})", fix=fix, exit_code=RESOURCES) from error
+        raise RedwhaleError(
+            f"the device is out of memory ({first_line})", where="machine.device", fix=fix, exit_code=RESOURCES
+        ) from error
+
+
+def folder_of(loaded: Any) -> str:
+    """Return the folder that a model or tokenizer was loaded from; empty for one made in memory."""
+    return str(getattr(loaded, "name_or_path", ""))
 
 
 def context_of(model: Any, *, default: int = 2048) -> int:
@@ -105,4 +112,6 @@ def unloadable(part: str, folder: Path, error: Exception) -> RedwhaleError:
             fix="choose a model of a kind that transformers knows by itself", exit_code=USAGE,
         )  # fmt: skip
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return RedwhaleError(f"the {part} cannot be loaded ({first_line})", where=str(folder), exit_code=FAILED)
+    return RedwhaleError(
+        f"the {part} cannot be loaded ({first_line})", where=str(folder), fix="fetch or make it again", exit_code=FAILED
+    )

@@ -16,8 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
-from redwhale.measure.bits_per_byte import BitsPerByte, by_document, cut_to_bytes, encode_with_offsets, start_of_text
+from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.measure.bits_per_byte import (
+    BitsPerByte,
+    by_document,
+    cut_to_bytes,
+    dropped,
+    encode_with_offsets,
+    start_of_text,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +69,7 @@ def measure_beginnings(
     sums = BitsPerByte(0.0, 0, 0, 0)
     for cut, (ids, offsets) in zip(cuts, encode_with_offsets(tokenizer, cuts), strict=True):
         if not ids:
-            raise _dropped(cut)
+            raise dropped(cut, tokenizer)
         kept = tokens_of_whole_characters(offsets, context_tokens)
         scored = cut if kept == len(ids) else cut[: offsets[kept - 1][1] if kept else 0]
         if kept:
@@ -105,7 +112,7 @@ def measure_spans(
     for span, (ids, offsets) in zip(spans, encoded, strict=True):
         first, crosses = first_token_of_span(offsets, len(span.context))
         if first == len(ids):
-            raise _dropped(span.text)
+            raise dropped(span.text, tokenizer)
         if len(ids) > context_tokens:
             raise _too_long(len(ids), context_tokens)
         windows.append(Window([start_token, *ids], scored=len(ids) - first))
@@ -151,10 +158,6 @@ def tokens_of_whole_characters(offsets: Offsets, limit: int) -> int:
     while 0 < kept < len(offsets) and offsets[kept][0] < offsets[kept - 1][1]:
         kept -= 1
     return kept
-
-
-def _dropped(text: str) -> RedwhaleError:
-    return RedwhaleError(f"the tokenizer drops the text {text[:40]!r}", exit_code=FAILED)
 
 
 def _too_long(tokens: int, context_tokens: int) -> RedwhaleError:

@@ -130,6 +130,7 @@ def extended_proto(base: BaseTokenizer, pieces: list[str]) -> ModelProto:
         raise RedwhaleError(
             f"the base's lowest score {lowest} leaves no room for {len(pieces)} different ones in float32",
             where=str(base.folder / MODEL_NAME),
+            fix="add fewer (`tokenizer.new_tokens`), or choose another base",
             exit_code=FAILED,
         )
     for index, piece in enumerate(pieces):

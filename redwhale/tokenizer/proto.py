@@ -28,7 +28,12 @@ def read_proto(path: Path) -> ModelProto:
     except DecodeError:
         proto.Clear()
     if not proto.pieces:
-        raise RedwhaleError("the file is no SentencePiece model", where=str(path), exit_code=USAGE)
+        raise RedwhaleError(
+            "the file is no SentencePiece model",
+            where=str(path),
+            fix="fetch the base's tokenizer again",
+            exit_code=USAGE,
+        )
     kind = _MODEL_TYPES.get(proto.trainer_spec.model_type, "unknown")
     if kind != "BPE" or not proto.trainer_spec.byte_fallback:
         fault = f"is SentencePiece-{kind}" if kind != "BPE" else "has no byte fallback, so it would drop text"

@@ -93,7 +93,10 @@ def read_ranks(path: Path) -> list[bytes]:
             token, rank = line.split()
             ranks[int(rank)] = base64.b64decode(token, validate=True)
         except (ValueError, binascii.Error):
-            raise RedwhaleError("not a token and its rank", where=f"{path}:{number}", exit_code=USAGE) from None
+            raise RedwhaleError(
+                f"the line {line[:40]!r} is not a token and its rank", where=f"{path}:{number}",
+                fix="fetch the file again", exit_code=USAGE,
+            ) from None  # fmt: skip
     fault = None
     if sorted(ranks) != list(range(len(lines))):
         fault = "the ranks have holes"

@@ -142,7 +142,11 @@ class DeepSpeedEngine:
 
         level = self.engine.zero_optimization_stage()
         if not isinstance(self.engine, deepspeed.DeepSpeedEngine) or level != self.zero:
-            raise RedwhaleError(f"asked for ZeRO-{self.zero}, got {type(self.engine)} level {level}", exit_code=FAILED)
+            raise RedwhaleError(
+                f"asked for ZeRO-{self.zero}, got {type(self.engine).__name__} of level {level}",
+                where="pretrain.deepspeed.zero", exit_code=FAILED,
+                fix="install the versions of constraints.txt, or set `deepspeed: null`",
+            )  # fmt: skip
         check_groups(self.engine.optimizer, trained, self.settings)
 
     def forward(self, batch: Batch, *, scale: float, last: bool) -> Tensor:
@@ -168,7 +172,7 @@ class DeepSpeedEngine:
         norm = self.engine.get_global_grad_norm() if applied else float("nan")
         if applied and not finite:
             raise RedwhaleError(
-                "DeepSpeed applied an update although the loss is not finite",
+                "DeepSpeed applied an update although the loss is not finite", where="pretrain.deepspeed",
                 fix="resume from the last checkpoint with `deepspeed: null`", exit_code=FAILED,
             )  # fmt: skip
         return Update(float("nan") if norm is None else float(norm), applied)

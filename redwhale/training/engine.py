@@ -174,7 +174,9 @@ class PlainEngine:
         if self.accelerator.num_processes != world.size or several != (world.size > 1):
             raise RedwhaleError(
                 f"asked for {world.size} processes, got {self.accelerator.num_processes} "
-                f"({self.accelerator.distributed_type})", exit_code=FAILED,
+                f"({self.accelerator.distributed_type})", where="machine.devices",
+                fix="see what your launcher sets (WORLD_SIZE, RANK), or let `redwhale pretrain` start the processes",
+                exit_code=FAILED,
             )  # fmt: skip
         check_groups(self.optimizer, trained, settings)
         self.name = "plain" if not several else f"DDP over {world.size} processes (Accelerate)"

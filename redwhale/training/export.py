@@ -108,7 +108,7 @@ def verify(folder: Path, *, rebuilt: Prepared, trained_logits: Tensor, trained_i
     if wrong or tied != rebuilt.module.layout.tied:
         raise RedwhaleError(
             f"the written model differs from the trained one: {', '.join(wrong[:5]) or f'tied {tied}'}",
-            where=str(folder), exit_code=FAILED,
+            where=str(folder), fix="check the disk and run the same command again", exit_code=FAILED,
         )  # fmt: skip
     logits = model.eval()(input_ids=probe_ids(rebuilt.module.layout.vocabulary), use_cache=False).logits.float()
     gap = float((logits - trained_logits).abs().max() / trained_logits.abs().max().clamp(min=1e-6))
@@ -116,6 +116,7 @@ def verify(folder: Path, *, rebuilt: Prepared, trained_logits: Tensor, trained_i
     if not gap <= limit:
         raise RedwhaleError(
             f"the written model's logits are off by {gap:.2g} of their size; rounding explains {limit:g}",
-            where=str(folder), exit_code=FAILED,
+            where=str(folder), fix="this is a fault of redwhale; please report it with the base's name",
+            exit_code=FAILED,
         )  # fmt: skip
     return gap

@@ -59,6 +59,7 @@ class MovementGuard:
         if still:
             raise RedwhaleError(
                 f"{len(still)} trainable tensors did not change in {UPDATES_BEFORE_CHECK} updates: {some(still)}",
+                where="pretrain.stages.train",
                 fix="their gradient does not reach them; check the stage's `train` against the data", exit_code=FAILED,
             )  # fmt: skip
         self.check_frozen()
@@ -78,7 +79,10 @@ class MovementGuard:
         """Raise, naming tensors, where one that is frozen has moved."""
         moved = [name for name, before in self._frozen.items() if fingerprint(self._engine.frozen(name)) != before]
         if moved:
-            raise RedwhaleError(f"{len(moved)} frozen tensors have changed: {some(moved)}", exit_code=FAILED)
+            raise RedwhaleError(
+                f"{len(moved)} frozen tensors have changed: {some(moved)}", where="pretrain.stages.train",
+                fix="this is a fault of redwhale; please report it with log.txt", exit_code=FAILED,
+            )  # fmt: skip
 
 
 def some(names: Sequence[str]) -> str:
@@ -105,6 +109,7 @@ def refuse_skips(in_row: int, *, step: int, update: Update, loss: float) -> None
         raise RedwhaleError(
             f"loss ({loss:g}) or gradient ({update.gradient_norm:g}) was a spike or not finite in {in_row} steps in a "
             f"row, up to step {step}",
+            where="pretrain.stages.learning_rate",
             fix="look at what they read (metrics.jsonl) and at the model it starts from, or begin anew with a lower "
             "`learning_rate` or `clip_norm`; the checkpoints of before them are kept", exit_code=FAILED,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from redwhale.core.errors import FAILED, USAGE, RedwhaleError
 from redwhale.core.recipe.stages import Train
+from redwhale.measure.models import folder_of
 from redwhale.training.attention import FLEX, IMPLEMENTATION, own_document_blocks, own_document_mask, without_flex
 from redwhale.training.rows import BlockEmbedding, BlockHead, RowLayout, check_layout, cut_blocks
 
@@ -195,4 +196,7 @@ def decoder_layers(model: Any) -> tuple[str, nn.ModuleList]:
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
             return name, module
-    raise RedwhaleError(f"the model has no list of {wanted} layers", exit_code=FAILED)
+    raise RedwhaleError(
+        f"the model has no list of {wanted} layers", where=folder_of(model),
+        fix="choose a base of Llama, Mistral, Qwen, Gemma or GPT-2 shape", exit_code=FAILED,
+    )  # fmt: skip

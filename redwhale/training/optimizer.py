@@ -59,8 +59,9 @@ def check_groups(optimizer: Any, trained: Sequence[TrainedTensor], settings: Pre
     found = sorted({(float(group[PEAK]), float(group["weight_decay"])) for group in optimizer.param_groups})
     if expected != found:
         raise RedwhaleError(
-            f"the engine has groups with (learning rate, decay) {found}, asked for {expected}", exit_code=FAILED
-        )
+            f"the engine has groups with (learning rate, decay) {found}, asked for {expected}",
+            where="pretrain.optimizer", fix="install the versions of constraints.txt", exit_code=FAILED,
+        )  # fmt: skip
 
 
 def group_of(tensor: TrainedTensor, settings: Pretrain) -> tuple[float, float]:

@@ -104,7 +104,10 @@ def select(prepared: Prepared, stage: Stage) -> list[TrainedTensor]:
         )  # fmt: skip
     lost = groups.keys() - {tensor.name for tensor in trained}
     if lost:
-        raise RedwhaleError(f"selected tensors are not in the model: {', '.join(sorted(lost))}", exit_code=FAILED)
+        raise RedwhaleError(
+            f"selected tensors are not in the model: {', '.join(sorted(lost))}", where=_WHERE,
+            fix="this is a fault of redwhale; please report it with the model's config.json", exit_code=FAILED,
+        )  # fmt: skip
     return trained
 
 

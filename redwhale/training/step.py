@@ -121,8 +121,8 @@ def _launch(recipe: Recipe, index: int, *, console: Console, fresh: bool, verify
     folder = recipe.stage_folder(index)
     if code and not (code == GATE and artifact.is_finished(folder)):
         raise RedwhaleError(
-            f"a process of stage {index + 1} ended with exit code {code}; its message says why", where=str(folder),
-            exit_code=code,
+            f"a process of stage {index + 1} ended with exit code {code}", where=str(folder),
+            fix="its message above says why", exit_code=code,
         )  # fmt: skip
     return artifact.read_manifest(folder)
 
@@ -141,7 +141,10 @@ def _follow(recipe: Recipe, index: int, *, world: World, after: After | None) ->
         _train(recipe, index, world=world, console=Console(quiet=True, json_output=True), after=after)
         word = world.share(None)
     if word == FAILURE:
-        raise RedwhaleError("process 0 failed; its message says why", exit_code=FAILED)
+        raise RedwhaleError(
+            f"process 0 of stage {index + 1} failed", where=str(recipe.stage_folder(index)),
+            fix="its message says why", exit_code=FAILED,
+        )  # fmt: skip
     return artifact.read_manifest(recipe.stage_folder(index))
 
 

@@ -60,8 +60,10 @@ def find_matrices(checkpoint: Checkpoint) -> Matrices:
     where = str(checkpoint.folder)
     if embedding is None:
         raise RedwhaleError(
-            f"the base has no token embedding ({', '.join(EMBEDDING_NAMES)})", where=where, exit_code=USAGE
-        )
+            f"the base has no token embedding ({', '.join(EMBEDDING_NAMES)})", where=where,
+            fix="fetch the missing weights, or choose a base of Llama, Mistral, Qwen, Gemma or GPT-2 shape",
+            exit_code=USAGE,
+        )  # fmt: skip
     tied = _says_tied(checkpoint, head)
     if head is None and not tied:
         raise RedwhaleError(
@@ -72,7 +74,9 @@ def find_matrices(checkpoint: Checkpoint) -> Matrices:
     rows |= {tensor.name: tensor.shape[0] for tensor in (embedding, head) if tensor}
     if len(set(rows.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in rows.items())
-        raise RedwhaleError(f"the base's numbers of rows disagree: {shown}", where=where, exit_code=USAGE)
+        raise RedwhaleError(
+            f"the base's numbers of rows disagree: {shown}", where=where, fix="fetch the base again", exit_code=USAGE
+        )
     if tied and head is not None and not torch.equal(read_rows(embedding), read_rows(head)):
         raise RedwhaleError(
             "the config ties embedding and head, yet the stored ones differ", where=where,
@@ -91,7 +95,10 @@ def _one(checkpoint: Checkpoint, names: Sequence[str]) -> StoredTensor | None:
             where=str(checkpoint.folder), fix="choose a base with one language model", exit_code=USAGE,
         )  # fmt: skip
     if found and len(found[0].shape) != 2:
-        raise RedwhaleError(f"{found[0].name} is no matrix", where=str(checkpoint.folder), exit_code=USAGE)
+        raise RedwhaleError(
+            f"{found[0].name} has the shape {list(found[0].shape)}, it is no matrix", where=str(checkpoint.folder),
+            fix="choose a base of Llama, Mistral, Qwen, Gemma or GPT-2 shape", exit_code=USAGE,
+        )  # fmt: skip
     return found[0] if found else None
 
 

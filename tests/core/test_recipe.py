@@ -133,7 +133,8 @@ def test_set_changes_a_key_and_says_so_in_errors(tmp_path: Path) -> None:
     assert "tokens: 5000000  # --set pretrain.stages.0.tokens=5M" in render_resolved(recipe, origins)
     assert "sequence_length: 128  # " in render_resolved(recipe, origins)
     assert faults(tmp_path, GOOD, "pretrain.stages.4.tokens=5M") == [
-        "--set: there is no 'pretrain.stages.4.tokens' to set"
+        "--set: there is no 'pretrain.stages.4.tokens' to set; entries of a list go by their number from 0, as in "
+        "pretrain.stages.0.tokens"
     ]
     assert faults(tmp_path, GOOD, "sed=7") == ["--set sed=7: sed: unknown key `sed`; did you mean `seed`?"]
 

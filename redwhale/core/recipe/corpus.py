@@ -64,7 +64,9 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _needs_text(self) -> Preprocess:
         if bool(self.sources) == bool(self.existing):
-            raise ValueError("give either `sources` or `existing`")
+            raise ValueError(
+                f"give either `sources` or `existing`; here {'both' if self.sources else 'neither'} is set"
+            )
         names = [source.name for source in self.sources]
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})

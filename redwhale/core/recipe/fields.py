@@ -42,7 +42,7 @@ class Section(BaseModel):
 
 def _sized(value: Any, units: dict[str, int], example: str) -> int:
     if isinstance(value, bool):
-        raise ValueError(f"expected a size such as {example}")
+        raise ValueError(f"expected a size such as {example}, got {str(value).lower()}")
     if isinstance(value, int):
         number, factor = float(value), 1
     elif isinstance(value, str) and (match := _NUMBER.fullmatch(value.strip())) and match[2] in units:
@@ -50,7 +50,7 @@ def _sized(value: Any, units: dict[str, int], example: str) -> int:
     else:
         raise ValueError(f"expected a size such as {example}, got {value!r}")
     if number < 0:
-        raise ValueError("a size cannot be negative")
+        raise ValueError(f"expected a size of 0 or more, got {value}")
     return round(number * factor)
 
 

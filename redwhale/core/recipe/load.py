@@ -18,9 +18,9 @@ DEFAULT_NAME = "redwhale.yaml"
 COMMAND_LINE = "--set"
 
 
-def load_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(file: Path | str, changes: Sequence[str] = ()) -> Recipe:
     """Return the recipe in ``file`` with ``a.b=c`` changes applied; raise exit code 2 with all faults."""
-    recipe, _ = load_with_origins(file, changes)
+    recipe, _ = load_with_origins(Path(file), changes)
     return recipe
 
 
@@ -36,10 +36,15 @@ def load_with_origins(file: Path, changes: Sequence[str] = ()) -> tuple[Recipe, 
             exit_code=USAGE,
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RedwhaleError(f"the recipe cannot be read ({error})", where=str(file), exit_code=USAGE) from None
+        raise RedwhaleError(
+            f"the recipe cannot be read ({error})", where=str(file), fix="name a file of text in UTF-8", exit_code=USAGE
+        ) from None
     data, lines = read_yaml(text, str(file))
     if not isinstance(data, dict):
-        raise RedwhaleError("a recipe is a mapping of sections", where=f"{file}:1", exit_code=USAGE)
+        raise RedwhaleError(
+            f"a recipe is a mapping of sections, this is {'a list' if isinstance(data, list) else repr(data)[:40]}",
+            where=f"{file}:1", fix="write one with `redwhale new`", exit_code=USAGE,
+        )  # fmt: skip
     origins = {path: f"{file}:{line}" for path, line in lines.items()}
     for change in changes:
         _apply(data, origins, change)
@@ -69,11 +74,16 @@ def _apply(data: dict[str, Any], origins: dict[KeyPath, str], change: str) -> No
                 node[part] = {}
             node = node[part]
         else:
-            raise RedwhaleError(f"there is no {key!r} to set", where=COMMAND_LINE, exit_code=USAGE)
+            raise _nothing_to_set(key)
     last = path[-1]
     if isinstance(node, list) and not (isinstance(last, int) and last < len(node)):
-        raise RedwhaleError(f"there is no {key!r} to set", where=COMMAND_LINE, exit_code=USAGE)
+        raise _nothing_to_set(key)
     node[last] = value
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
     origins[path] = f"{COMMAND_LINE} {change}"
+
+
+def _nothing_to_set(key: str) -> RedwhaleError:
+    fix = "entries of a list go by their number from 0, as in pretrain.stages.0.tokens"
+    return RedwhaleError(f"there is no {key!r} to set", where=COMMAND_LINE, fix=fix, exit_code=USAGE)

@@ -26,7 +26,9 @@ class PerplexityShares(Section):
     @model_validator(mode="after")
     def _leaves_something(self) -> PerplexityShares:
         if self.drop_lowest + self.drop_highest >= 1:
-            raise ValueError("drop_lowest and drop_highest together leave nothing")
+            raise ValueError(
+                f"`drop_lowest` ({self.drop_lowest:g}) and `drop_highest` ({self.drop_highest:g}) leave nothing"
+            )
         return self
 
 
@@ -48,7 +50,7 @@ class Perplexity(PerplexityShares):
     @model_validator(mode="after")
     def _one_model(self) -> Perplexity:
         if (self.model is None) != (self.pieces is None):
-            raise ValueError("`model` and `pieces` go together")
+            raise ValueError(f"`model` and `pieces` go together; `{'pieces' if self.model else 'model'}` is missing")
         if self.model and self.reference:
             raise ValueError("give either `model` or `reference`")
         return self

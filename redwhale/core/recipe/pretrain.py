@@ -102,7 +102,7 @@ class PretrainGates(Section):
 
 def _mixture_is_sound(mixture: dict[str, float]) -> None:
     if not mixture or any(weight < 0 for weight in mixture.values()) or sum(mixture.values()) <= 0:
-        raise ValueError("a mixture needs weights of 0 or more with a positive sum")
+        raise ValueError(f"a mixture needs weights of 0 or more with a positive sum, got {mixture}")
 
 
 class Pretrain(Section):
@@ -179,7 +179,8 @@ class Pretrain(Section):
             raise ValueError("`attention: flex` is for `documents_attend: own`; without it SDPA has the faster kernel")
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
-            raise ValueError("stage names must differ")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"stage names must differ; twice: {', '.join(twice)}")
         if self.batch_tokens < self.sequence_length:
             raise ValueError(
                 f"`batch_tokens` ({self.batch_tokens}) is below one sequence ({self.sequence_length}); raise it"

@@ -43,18 +43,20 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:
     try:
         root = _Loader(text).get_single_node()
         if root is None:
-            raise _bad("the file is empty", name, 1)
+            raise _bad("the file is empty", name, 1, fix="write a recipe with `redwhale new`")
         return _Builder(name, lines).build(root, ()), lines
     except RecursionError:
-        raise _bad("the file is nested too deeply", name, 1) from None
+        raise _bad("the file is nested too deeply", name, 1, fix="no section lies deeper than six others") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _bad(str(error.problem or error), name, line) from None
+        what = str(error.problem or error)
+        fix = "indent with spaces" if "'\\t'" in what else "mend the brackets, quotes or indentation there"
+        raise _bad(what, name, line, fix=fix) from None
     except yaml.YAMLError as error:
-        raise _bad(str(error).splitlines()[0], name, 1) from None
+        raise _bad(str(error).splitlines()[0], name, 1, fix="save the file as UTF-8 text") from None
 
 
-def _bad(what: str, name: str, line: int, fix: str = "") -> RedwhaleError:
+def _bad(what: str, name: str, line: int, *, fix: str) -> RedwhaleError:
     return RedwhaleError(what, where=f"{name}:{line}", fix=fix, exit_code=USAGE)
 
 
@@ -69,11 +71,12 @@ class _Builder:
         line = node.start_mark.line + 1
         self._nodes += 1
         if self._nodes > MOST_NODES:
-            raise _bad(f"the file unfolds to more than {MOST_NODES:,} values (aliases?)", self._name, line)
+            what = f"the file unfolds to more than {MOST_NODES:,} values (aliases?)"
+            raise _bad(what, self._name, line, fix="write the values out")
         if id(node) in self._open:
-            raise _bad("an alias contains itself", self._name, line)
+            raise _bad("an alias contains itself", self._name, line, fix="write the value out")
         if node.tag not in _TAGS:
-            raise _bad(f"the tag {node.tag!r} is not allowed", self._name, line)
+            raise _bad(f"the tag {node.tag!r} is not allowed", self._name, line, fix="write the plain value")
         self._lines.setdefault(path, line)
         if isinstance(node, yaml.ScalarNode):
             if node.style is None and (meant := CAPITALS.get(node.value)):
@@ -93,12 +96,12 @@ class _Builder:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _TAGS:
-                raise _bad("a key must be plain text", self._name, line)
+                raise _bad("a key must be plain text", self._name, line, fix="write it as `key: value`")
             key = key_node.value
             if key == "<<":
-                raise _bad("merge keys (<<) are not allowed; write the keys out", self._name, line)
+                raise _bad("merge keys (<<) are not allowed", self._name, line, fix="write the keys out")
             if key in result:
-                raise _bad(f"the key {key!r} stands twice in one mapping", self._name, line)
+                raise _bad(f"the key {key!r} stands twice in one mapping", self._name, line, fix="remove one")
             self._lines[(*path, key)] = line
             result[key] = self.build(value_node, (*path, key))
         return result

@@ -56,7 +56,7 @@ class Processes:
                 except EOFError:
                     what = "a process that scores a share of the questions has ended (killed, or out of memory?)"
                     raise RedwhaleError(
-                        what, fix="see above; `machine.devices: 1` needs none", exit_code=FAILED
+                        what, where="machine.devices", fix="see its message above, or set it to 1", exit_code=FAILED
                     ) from None
                 if isinstance(message, Scored):
                     results[connection] = message

@@ -18,6 +18,7 @@ from redwhale.core.errors import RedwhaleError
 from redwhale.evaluation.kobest.fixed import fixed_nats
 from redwhale.evaluation.kobest.prompts import Question
 from redwhale.evaluation.kobest.shared import SharedRow, can_share, shared_nats
+from redwhale.measure import models
 from redwhale.measure.likelihood import Window, window_nats
 
 _ENCODE_AT_ONCE = 4096
@@ -67,6 +68,7 @@ def score_questions(
         if not all(map(math.isfinite, nats[i])):
             raise RedwhaleError(
                 f"{question.task} {question.index}: the model's log-likelihoods are {nats[i]}, not numbers",
+                where=models.folder_of(model),
                 fix="look at the weights: NaN or infinity in them comes from training or from a wrong dtype",
             )  # fmt: skip
     return Scored(
@@ -91,7 +93,9 @@ def encode_questions(tokenizer: Any, questions: Sequence[Question], *, context_t
             if not 0 < len(ids) <= context_tokens or not context_ids:
                 raise RedwhaleError(
                     f"{question.task} {question.index}: the choice {choice[:40]!r} becomes {len(ids)} tokens, "
-                    f"which a model that reads {context_tokens} cannot score"
+                    f"which a model that reads {context_tokens} cannot score",
+                    where=models.folder_of(tokenizer),
+                    fix=f"leave {question.task} out of `evaluate.kobest.tasks`",
                 )
         rows.append(row)
     return rows
