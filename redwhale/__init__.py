@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from redwhale.chain import ChainStep, Outcome, chain_steps, lineage, run_chain, status
+    from redwhale.chain import ChainStep, Outcome, chain_steps, run_chain
+    from redwhale.chain_lineage import lineage
+    from redwhale.chain_status import status
     from redwhale.core.artifact import Manifest, read_manifest
     from redwhale.core.console import Console, quiet_libraries
     from redwhale.core.errors import RedwhaleError
@@ -46,9 +48,9 @@ _MODULES = {
 _HOMES = {
     "ChainStep": "chain", "Console": "core.console", "Manifest": "core.artifact", "Outcome": "chain",
     "Plan": "core.step", "Recipe": "core.recipe.recipe", "RedwhaleError": "core.errors", "chain_steps": "chain",
-    "lineage": "chain", "load_recipe": "core.recipe.load", "quiet_libraries": "core.console",
+    "lineage": "chain_lineage", "load_recipe": "core.recipe.load", "quiet_libraries": "core.console",
     "read_manifest": "core.artifact", "run_chain": "chain",
-    "status": "chain",
+    "status": "chain_status",
 }  # fmt: skip
 
 

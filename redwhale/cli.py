@@ -234,11 +234,11 @@ def show_lineage(
 
     Follow a result back to every source file, with digests, dates, sizes and licences, and check all of it.
     """
-    from redwhale import lineage, tables_state
+    from redwhale import chain_lineage, tables_state
     from redwhale.core.console import Console
 
     console = Console(json_output=json, quiet=quiet)
     if folder is None:
         recipe, console = begin(config, changes, json=json, quiet=quiet)
-        folder = lineage.last_finished(recipe)
-    tables_state.show_lineage(*lineage.lineage(folder, verify=verify), console)
+        folder = chain_lineage.last_finished(recipe)
+    tables_state.show_lineage(*chain_lineage.lineage(folder, verify=verify), console)

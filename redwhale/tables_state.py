@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redwhale.chain_lineage import Checked
 from redwhale.chain_status import ChainStatus, StepStatus
 from redwhale.core.console import Console, data_size, duration, quantity
-from redwhale.lineage import Checked
 
 _DIGEST_CHARS = 12
 _MOST_FILES = 20  # of one source; --json has them all

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from redwhale.chain_lineage import Checked, last_finished, licence_of, lineage
 from redwhale.core.artifact import Manifest, read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.lineage import Checked, last_finished, licence_of, lineage
 from redwhale.tables_state import show_lineage
 from redwhale.training import packing
 from tests.training import stages
