@@ -1,11 +1,12 @@
 # make demo       set up .venv and run the whole chain on the bundled text, on a CPU
 # make test       fast tests          make test-slow   real data, faults, documentation
+# make coverage   fast tests, and which lines they run    make wheel       wheel and source archive in dist/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format docs clean
+.PHONY: install demo test test-slow coverage lint format docs wheel clean
 
 install: $(STAMP)
 
@@ -27,6 +28,9 @@ test: install lint
 test-slow: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not gpu'
 
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
+
 lint: install
 	$(BIN)/ruff check redwhale tests scripts
 	$(BIN)/ruff format --check redwhale tests scripts
@@ -40,5 +44,8 @@ format: install
 docs: install
 	$(BIN)/python scripts/write_docs.py
 
+wheel: install
+	$(BIN)/python scripts/build_wheel.py dist
+
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache build dist
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage .coverage.* htmlcov build dist
