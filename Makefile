@@ -1,12 +1,13 @@
 # make demo       set up .venv and run the whole chain on the bundled text, on a CPU
 # make test       fast tests          make test-slow   real data, faults, documentation
 # make test-browser   the report in Chromium, where one is installed
+# make coverage   fast tests, and which lines they run    make wheel       wheel and source archive in dist/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-browser lint format docs clean
+.PHONY: install demo test test-slow test-browser coverage lint format docs wheel clean
 
 install: $(STAMP)
 
@@ -31,6 +32,9 @@ test-slow: install
 test-browser: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/report
 
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html
+
 lint: install
 	$(BIN)/ruff check redwhale tests scripts
 	$(BIN)/ruff format --check redwhale tests scripts
@@ -44,5 +48,8 @@ format: install
 docs: install
 	$(BIN)/python scripts/write_docs.py
 
+wheel: install
+	$(BIN)/python scripts/build_wheel.py dist
+
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache build dist
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage .coverage.* htmlcov build dist
