@@ -51,15 +51,19 @@ def test_marks_are_known() -> None:
 
 def commands_of(text: str) -> Iterator[list[str]]:
     """Yield the words of each `redwhale` command of a shell text, whatever stands before it or behind."""
-    for line in text.replace("\\\n", " ").splitlines():
-        splitter = shlex.shlex(line, posix=True, punctuation_chars="|&;()<>")
-        splitter.whitespace_split, splitter.commenters = True, "#"
-        words = list(splitter)
-        while "redwhale" in words:
-            words = words[words.index("redwhale") + 1 :]
-            end = next((i for i, word in enumerate(words) if set(word) <= set("|&;()<>") or word == "2"), len(words))
-            yield words[:end]
-            words = words[end:]
+    text = re.sub(r"<<'?(\w+)'?(.*?)\n\1\n", "\n", text.replace("\\\n", " "), flags=re.DOTALL)  # here documents
+    splitter = shlex.shlex(text, posix=True, punctuation_chars="|&;()<>\n")
+    splitter.whitespace, splitter.whitespace_split = " \t\r", True
+    words: list[str] | None = None
+    for word in splitter:
+        if word == "redwhale" or set(word) <= set("|&;()<>\n"):
+            if words is not None:
+                yield words[:-1] if word[0] == ">" and words[-1:] == ["2"] else words
+            words = [] if word == "redwhale" else None
+        elif words is not None:
+            words.append(word)
+    if words is not None:
+        yield words
 
 
 def parse(words: list[str]) -> None:
@@ -86,17 +90,17 @@ def test_commands_and_options_exist(block: Block) -> None:
 
 
 def test_the_parser_finds_what_is_wrong() -> None:
-    assert list(commands_of("A=1 timeout 5 redwhale run -c 'a b' | cat && redwhale status  # redwhale x\n")) == [
-        ["run", "-c", "a b"], ["status"],
-    ]  # fmt: skip
+    text = "A=1 timeout 5 redwhale run -c 'a b' 2>&1 | cat && redwhale status  # redwhale x\nredwhale pack \\\n  -q\n"
+    here = "cat > a <<'END'\nredwhale's\nEND\npython -c \"\nprint('redwhale')\n\"\n"
+    assert list(commands_of(text + here)) == [["run", "-c", "a b"], ["status"], ["pack", "-q"]]
     for words in (["runn"], ["run", "--fast"], ["pretrain"], ["eval", "bpb", "--limit", "3"]):
         with pytest.raises(Exception, match="."):
             parse(words)
 
 
 def merged(least: Any, given: Any) -> Any:
-    """Return ``given`` with what it leaves out taken from ``least``."""
-    if not (isinstance(least, dict) and isinstance(given, dict)):
+    """Return ``given`` with what it leaves out taken from ``least``; an `existing` result has nothing beside it."""
+    if not (isinstance(least, dict) and isinstance(given, dict)) or "existing" in given:
         return given
     return least | {key: merged(least.get(key), value) for key, value in given.items()}
 
