@@ -1,4 +1,4 @@
-"""Write what is generated: cli.md, recipe.md, recipe.schema.json and reliability.md of docs, and configs/*.yaml.
+"""Write what is generated: cli, recipe, reliability, exit-codes and manifest of docs, and configs/*.yaml.
 
 Run by ``make docs``; a test checks that the files are what this writes.
 """
@@ -6,15 +6,18 @@ Run by ``make docs``; a test checks that the files are what this writes.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import subprocess
 import sys
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from redwhale.core import artifact
 from redwhale.core.recipe import presets
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.render import flow
@@ -36,12 +39,10 @@ def cli_reference() -> str:
             [sys.executable, "-m", "redwhale", *command.split(), "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "100", "PATH": ""},
         )  # fmt: skip
-        parts.append(f"## redwhale {command}\n\n```\n{done.stdout.rstrip()}\n```\n")
+        parts.append(f"## redwhale {command}\n\n```text\n{done.stdout.rstrip()}\n```\n")
     parts.append(
-        "## Exit codes\n\n0 done, or nothing to do; 1 failed; 2 usage, recipe or unsafe input; 3 finished, but over a\n"
-        "data-loss or quality gate; 4 disk, memory, or (`doctor`) anything else that the machine lacks;\n"
-        "130 interrupted, the same command goes on.\n\n"
-        "An error is one line on stderr, `error: WHERE: WHAT; FIX`, also with `--json` (stdout then stays empty).\n"
+        "## Exit codes\n\nWhat each says: [exit-codes.md](exit-codes.md). An error is one line on stderr, "
+        "`error: WHERE: WHAT; FIX`, also with\n`--json` (stdout then stays empty). "
         "`--debug`, anywhere on the line, shows the traceback too.\n"
     )
     return "\n".join(parts)
@@ -89,6 +90,64 @@ def _default(value: object) -> str:
     return "unset" if value is None else f"`{flow(value)}`"
 
 
+def exit_codes() -> str:
+    """Return the table of exit codes, from the constants and what is said below each."""
+    path = ROOT / "redwhale" / "core" / "errors.py"
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    rows = [
+        f"| {node.value.value} | `{ast.unparse(node.targets[0])}` | {' '.join(said.value.value.split())} |"
+        for node, said in itertools.pairwise(body)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        and isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+    ]  # fmt: skip
+    return "\n".join([
+        "# Exit codes\n",
+        "Written by `make docs` from `redwhale/core/errors.py`, whose names stand beside them. "
+        "[cli.md](cli.md) has the commands.\n",
+        "| code | name | what it says |", "|---|---|---|", *rows, "",
+        "Never 0 with silent loss: what was left out is counted, and too much of it is a gate "
+        "([artifacts.md](artifacts.md#gates)).",
+        "A script that goes on by itself may repeat a command after 130 and 143, and after 4 once there is room; "
+        "after 2 and 3 somebody\nhas to look.", "",
+    ])  # fmt: skip
+
+
+def manifest_reference() -> str:
+    """Return the fields of `manifest.json`, from their own documentation."""
+    parts = [
+        "# manifest.json\n",
+        "Written by `make docs` from the fields' own documentation in `redwhale/core/artifact.py`. Every finished",
+        "result has one, written last ([artifacts.md](artifacts.md)); `redwhale.core.artifact.read_manifest(folder)`",
+        "reads it.\n",
+        "## The digest of a result\n",
+        f"{artifact.Manifest.digest.__doc__}",
+        "It is the sha256 of paths and sha256 of `outputs`, in order, as JSON without spaces; it stands in no file of",
+        "its own, and in every later manifest as the `digest` of an input.\n",
+    ]
+    records = (artifact.Manifest, artifact.InputRecord, artifact.FileRecord, artifact.GateRecord)
+    titles = ("Fields", "Entries of `inputs`", "Entries of `outputs`", "Entries of `gates`")
+    for title, model in zip(titles, records, strict=True):
+        parts.append(f"## {title}\n\n{' '.join((model.__doc__ or '').replace('``', '`').split())}\n")
+        for name, field in model.model_fields.items():
+            default = "" if field.is_required() else f"; default {_default(field.default)}"
+            said = " ".join((field.description or "").split())
+            parts.append(f"- **`{name}`** ({_kind(field.annotation)}{default}). {said}")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _kind(annotation: typing.Any) -> str:
+    """Return the JSON type of a manifest's field."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        return "list of entries, below"
+    if origin is dict:
+        return "object of numbers" if inner[1] is float else "object"
+    if types.NoneType in inner:
+        return f"{_kind(inner[0])} or null"
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}[annotation.__name__]
+
+
 def reliability() -> str:
     """Return the table of promises, each with the tests that keep it."""
     sys.path.insert(0, str(ROOT))
@@ -126,7 +185,8 @@ def generated() -> dict[str, str]:
     """Return every generated file's path and text."""
     schema = json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
     files = {"docs/cli.md": cli_reference(), "docs/recipe.md": recipe_reference(), "docs/recipe.schema.json": schema}
-    files["docs/reliability.md"] = reliability()
+    files |= {"docs/reliability.md": reliability(), "docs/exit-codes.md": exit_codes()}
+    files["docs/manifest.md"] = manifest_reference()
     return files | {f"configs/{name}.yaml": presets.preset_text(name) for name in presets.NAMES}
 
 

@@ -58,6 +58,14 @@ def test_every_model_has_a_card_that_says_what_was_measured(workspace: Path) -> 
     assert str(workspace) not in card + first  # a card is for the public
 
 
+def test_a_size_chosen_by_the_curve_goes_on_to_a_model(workspace: Path, tmp_path: Path) -> None:
+    auto = ("--set", "tokenizer.new_tokens=auto", "--set", f"workdir={tmp_path}")
+    corpus = ("--set", f"preprocess={{existing: {workspace / 'run' / 'corpus'}}}")
+    for command in ("train-tokenizer", "init-model"):
+        done = redwhale(command, *auto, *corpus, cwd=workspace)
+        assert done.returncode == 0, done.stderr
+
+
 def test_models_stand_side_by_side(workspace: Path) -> None:
     done = redwhale("eval", "compare", "base", "3", "--page", "page.md", "--json", cwd=workspace)
     assert done.returncode == 0, done.stderr

@@ -22,54 +22,83 @@ SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
 
 
+_RECORD = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
 class FileRecord(BaseModel):
     """One file with its digest; size and mtime let an unchanged file pass without rehashing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _RECORD
     path: str
+    """Relative to the artifact's folder, with `/` on every system."""
     bytes: int
+    """Size of the file."""
     sha256: str
+    """Digest of the file's bytes."""
     mtime_ns: int
+    """When it was written, in nanoseconds since 1970."""
 
 
 class InputRecord(BaseModel):
     """What a step read: a file (its record) or another artifact (its folder and digest)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _RECORD
     role: str
+    """What it was to the step: `corpus`, `tokenizer`, `parent`, `source:NAME/FILE`, `base FILE`."""
     path: str
+    """Where it stood, in full; it enters neither identity nor digest."""
     digest: str
+    """sha256 of a file; of an artifact the digest of its outputs."""
     bytes: int | None = None
+    """Size of a file; null for an artifact."""
     mtime_ns: int | None = None
+    """When a file was written; null for an artifact."""
 
 
 class GateRecord(BaseModel):
     """A limit that was checked: ``breached`` with ``do: stop`` makes the command exit 3."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _RECORD
     name: str
+    """Name of the gate in the recipe."""
     value: float
+    """What was found."""
     above: float
+    """The limit, by the recipe as it was at the last command."""
     do: str
+    """`stop` or `warn`."""
     breached: bool
+    """Whether `value` is above the limit."""
 
 
 class Manifest(BaseModel):
     """The record that completes an artifact; its presence means that the folder is whole."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _RECORD
     schema_version: int = SCHEMA
+    """Version of this format; a newer one than the program knows is refused."""
     step: str
+    """The step that made the artifact: `preprocess`, `train-tokenizer`, `init-model`, `pack`, `pretrain`, `eval-…`."""
     algorithm: int
+    """Number of the step's method, raised by hand when equal settings and inputs give other bytes than before."""
     identity: str
+    """sha256 of step, algorithm, fields, and the roles and digests of the inputs: what decides the output."""
     fields: dict[str, Any]
+    """The keys of the recipe that change the output, as they were."""
     inputs: list[InputRecord]
+    """All that the step read."""
     outputs: list[FileRecord]
+    """The files of the result; what only tells of it, as `log.txt`, or a stage's rows, samples and card, is none."""
     counts: dict[str, Any] = {}
+    """How much there was of what: records, documents, tokens, rows, questions; gates judge these."""
     metrics: dict[str, Any] = {}
+    """What was measured."""
     gates: list[GateRecord] = []
+    """Limits that were checked; judged anew at each command, by the recipe as it is then."""
     timings: dict[str, float] = {}
+    """`wall_seconds` and `cpu_seconds` of the process that finished."""
     environment: dict[str, Any] = {}
+    """Python, platform, host, cores, versions of packages; no part of the identity."""
 
     @property
     def digest(self) -> str:
@@ -160,25 +189,19 @@ def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RedwhaleError(
-            "there is no finished result here",
-            where=str(folder),
-            fix="run the step that makes it first (`redwhale status` names it)",
-            exit_code=USAGE,
-        ) from None
+            "there is no finished result here", where=str(folder),
+            fix="run the step that makes it first (`redwhale status` names it)", exit_code=USAGE,
+        ) from None  # fmt: skip
     except ValueError as error:
         raise RedwhaleError(
-            f"the manifest is damaged ({error})",
-            where=str(path),
-            fix="make this step again with --fresh",
+            f"the manifest is damaged ({error})", where=str(path), fix="make this step again with --fresh",
             exit_code=USAGE,
-        ) from None
+        ) from None  # fmt: skip
     if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA:
         raise RedwhaleError(
             f"the manifest has schema {raw['schema_version']}, newer than this version reads ({SCHEMA})",
-            where=str(path),
-            fix="install a newer redwhale",
-            exit_code=USAGE,
-        )
+            where=str(path), fix="install a newer redwhale", exit_code=USAGE,
+        )  # fmt: skip
     try:
         manifest = Manifest.model_validate(raw)
     except ValidationError as error:
@@ -191,11 +214,9 @@ def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:
         ) from None
     if step is not None and manifest.step != step:
         raise RedwhaleError(
-            f"this is a result of {manifest.step}, not of {step}",
-            where=str(folder),
-            fix=f"name the folder of a finished `redwhale {step}`",
-            exit_code=USAGE,
-        )
+            f"this is a result of {manifest.step}, not of {step}", where=str(folder),
+            fix=f"name the folder of a finished `redwhale {step}`", exit_code=USAGE,
+        )  # fmt: skip
     return manifest
 
 
@@ -230,11 +251,9 @@ def need_made(inputs: Iterable[Input]) -> None:
     for item in inputs:
         if item.made_by and not is_finished(item.path):
             raise RedwhaleError(
-                f"the {item.role} is not made yet",
-                where=str(item.path),
-                fix=f"run `{item.made_by}` first",
+                f"the {item.role} is not made yet", where=str(item.path), fix=f"run `{item.made_by}` first",
                 exit_code=USAGE,
-            )
+            )  # fmt: skip
 
 
 def digest_inputs(inputs: Iterable[Input], *, known: Iterable[InputRecord] = ()) -> list[InputRecord]:
@@ -256,10 +275,7 @@ def _record_of(item: Input, cache: dict[tuple[str, int, int | None], str]) -> In
         return InputRecord(role=item.role, path=str(path), digest=read_manifest(path).digest)
     if not path.is_file():
         raise RedwhaleError(
-            "the file does not exist",
-            where=f"{item.role}: {path}",
-            fix="mend the path in the recipe",
-            exit_code=USAGE,
+            "the file does not exist", where=f"{item.role}: {path}", fix="mend the path in the recipe", exit_code=USAGE
         )
     stat = path.stat()
     known = cache.get((str(path), stat.st_size, stat.st_mtime_ns), "")

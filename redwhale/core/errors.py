@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-DONE, FAILED, USAGE, GATE, RESOURCES, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+DONE = 0
+"""Done, or nothing to do: the result stands there already."""
+FAILED = 1
+"""Failed. The line on stderr says what and where; with `--debug` the traceback stands before it."""
+USAGE = 2
+"""A wrong command, a fault in the recipe, input that does not fit or is not safe to read, a result made from other
+settings, a folder that another process holds. Nothing was finished; mend what the line names."""
+GATE = 3
+"""Over a limit on lost data or lost quality, which the warning names. The result is finished (a stage of training that
+forgets English has a checkpoint), and `redwhale run` goes no further. Mend the input and use `--fresh`, or change the
+gate in the recipe and give the same command again."""
+RESOURCES = 4
+"""Disk or memory ran out, `redwhale plan` says that a stage does not fit, or `redwhale doctor` that the machine lacks
+what is needed. Free some, or take a change that the message names; then the same command goes on."""
+INTERRUPTED = 130
+"""Ctrl-C; training saves a checkpoint first. The same command goes on."""
+TERMINATED = 143
+"""SIGTERM, as clusters send it before they take a machine back; training saves a checkpoint first. The same command
+goes on."""
 
 
 class RedwhaleError(Exception):

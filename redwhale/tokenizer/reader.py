@@ -14,6 +14,9 @@ from redwhale.tokenizer.extend import TOKENIZER_CLASS
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+SHAPE_ROLE = "base config.json"
+"""The base's shape, which `new_tokens: auto` reads: an input of the tokenizer, but no part of the base's own."""
+
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a base, a tokenizer artifact or a model, with special parsing off.
@@ -43,11 +46,8 @@ def tokenizer_input(recipe: Recipe) -> Input:
 def refuse_other_base(manifest: Manifest, base: Path, *, where: str) -> None:
     """Raise exit code 2 where a tokenizer artifact was made from another base's tokenizer than ``base`` has."""
     found = digest_inputs([Input(f"base {path.name}", path) for path in tokenizer_files(base)])
-    # `new_tokens: auto` reads the base's config.json too, for its shape; it is no part of the tokenizer
-    made_from = {
-        record.role: record.digest for record in manifest.inputs
-        if record.role.startswith("base ") and record.role != "base config.json"
-    }  # fmt: skip
+    roles = {role for record in manifest.inputs if (role := record.role).startswith("base ")} - {SHAPE_ROLE}
+    made_from = {record.role: record.digest for record in manifest.inputs if record.role in roles}
     if {record.role: record.digest for record in found} != made_from:
         raise RedwhaleError(
             "the tokenizer was made from another base", where=where,

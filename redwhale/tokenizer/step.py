@@ -18,7 +18,7 @@ from redwhale.core.recipe.tokenizer import Tokenizer as Settings
 from redwhale.core.step import Built, Plan, produce, scratch_of
 from redwhale.corpus.reader import corpus_input
 from redwhale.tokenizer.base import BaseTokenizer, read_base, tokenizer_files
-from redwhale.tokenizer.reader import refuse_other_base
+from redwhale.tokenizer.reader import SHAPE_ROLE, refuse_other_base
 
 if TYPE_CHECKING:
     from redwhale.corpus.reader import CorpusSource
@@ -43,7 +43,7 @@ def plan(recipe: Recipe) -> Plan:
         inputs += [Input(f"existing {path.name}", path) for path in given]
         fields = {"adopted": True}
     elif settings.new_tokens == "auto" and (folder / "config.json").is_file():
-        inputs.append(Input("base config.json", folder / "config.json"))
+        inputs.append(Input(SHAPE_ROLE, folder / "config.json"))
     return Plan(
         step=STEP,
         command=recipe.command("train-tokenizer"),
