@@ -78,4 +78,4 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_folder(built: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "Bits per byte" in done.stdout and (tmp_path / "empty" / "demo" / "run" / "stage-4-lora" / "model").is_dir()
     again = run(str(python.with_name("redwhale")), "status", "-c", "demo/redwhale.yaml")
-    assert "everything is done" in again.stderr
+    assert "everything is done" in again.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.recipe import Recipe
 
 WEIGHTS_NAME = "model.safetensors"
@@ -43,7 +43,7 @@ def _from_hub(name: str, revision: str | None, *, weights: bool, fetch: bool, wh
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=not fetch))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        what = f"cannot be fetched ({str(error).splitlines()[0]})" if fetch else "is not fetched yet"
+        what = f"cannot be fetched ({first_line(error)})" if fetch else "is not fetched yet"
         fix = "check name, revision and connection, or name a folder" if fetch else "the step that reads it fetches it"
         raise RedwhaleError(
             f"the base {name} {what}, and there is no folder of that name", where=where, fix=fix, exit_code=USAGE

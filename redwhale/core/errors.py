@@ -52,3 +52,8 @@ class RedwhaleError(Exception):
         """Render as one line: where: what; fix."""
         line = f"{self.where}: {self.what}" if self.where else self.what
         return f"{line}; {self.fix}" if self.fix else line
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a foreign error says, 200 characters at most; its type's name if it is silent."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redwhale.core.base import weight_files
-from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -73,9 +73,8 @@ def explain_out_of_memory(fix: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        first_line = str(error).splitlines()[0]
         raise RedwhaleError(
-            f"the device is out of memory ({first_line})", where="machine.device", fix=fix, exit_code=RESOURCES
+            f"the device is out of memory ({first_line(error)})", where="machine.device", fix=fix, exit_code=RESOURCES
         ) from error
 
 
@@ -111,7 +110,9 @@ def unloadable(part: str, folder: Path, error: Exception) -> RedwhaleError:
             f"the {part} cannot be loaded without running code that it brings, which is never done", where=str(folder),
             fix="choose a model of a kind that transformers knows by itself", exit_code=USAGE,
         )  # fmt: skip
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return RedwhaleError(
-        f"the {part} cannot be loaded ({first_line})", where=str(folder), fix="fetch or make it again", exit_code=FAILED
+        f"the {part} cannot be loaded ({first_line(error)})",
+        where=str(folder),
+        fix="fetch or make it again",
+        exit_code=FAILED,
     )

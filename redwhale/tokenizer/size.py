@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.tokenizer import AutoSize
 from redwhale.tokenizer.base import BaseTokenizer, tokenizer_of
 from redwhale.tokenizer.compare import HeldOut
@@ -74,7 +74,7 @@ def read_shape(folder: Path) -> Shape:
         model = empty_model(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
         raise RedwhaleError(
-            f"the size cannot be chosen without the model's shape ({str(error).splitlines()[0]})",
+            f"the size cannot be chosen without the model's shape ({first_line(error)})",
             where=str(folder / "config.json"),
             fix="put the base's config.json there, or give `tokenizer.new_tokens` as a number",
             exit_code=USAGE,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 
 IMPLEMENTATION = "sdpa"
 FLEX = "flex_attention"
@@ -56,7 +56,7 @@ def use_flex(model: Any, *, device: str, where: str) -> None:
         model.set_attn_implementation(FLEX)
     except ValueError as error:
         raise RedwhaleError(
-            f"the model has no FlexAttention ({str(error).splitlines()[0]})", where=where,
+            f"the model has no FlexAttention ({first_line(error)})", where=where,
             fix="set `pretrain.attention: sdpa`", exit_code=USAGE,
         ) from error  # fmt: skip
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import create_selective_checkpoint_contexts
 
-from redwhale.core.errors import FAILED, RedwhaleError
+from redwhale.core.errors import FAILED, RedwhaleError, first_line
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.batch import Batch, blank_batch
 from redwhale.training.launch import World
@@ -128,7 +128,7 @@ def explain_compiler(settings: Pretrain) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise RedwhaleError(
             f"the layers cannot be compiled ({reason})", where="pretrain.compile", exit_code=FAILED,
             fix="set `compile: none`; the same command then goes on from the last checkpoint",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.stages import Train
 from redwhale.measure.models import folder_of
 from redwhale.training.attention import FLEX, IMPLEMENTATION, own_document_blocks, own_document_mask, without_flex
@@ -89,7 +89,7 @@ def load_model(folder: Path) -> Any:
             )  # fmt: skip
     except ValueError as error:  # an architecture that the library does not know, or without this attention
         raise RedwhaleError(
-            f"the model cannot be trained ({str(error).splitlines()[0]})", where=str(folder),
+            f"the model cannot be trained ({first_line(error)})", where=str(folder),
             fix="choose a base that transformers loads as a causal model with SDPA attention", exit_code=USAGE,
         ) from error  # fmt: skip
     except RuntimeError as error:

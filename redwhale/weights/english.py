@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from redwhale.core.console import Console
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.weights.checkpoint import Checkpoint
 from redwhale.weights.prepare import Prepared
 from redwhale.weights.rows import RowLayout
@@ -125,7 +125,7 @@ def _naming_what_fails(folder: Path) -> Iterator[None]:
         yield
     except (ValueError, KeyError, OSError) as error:
         raise RedwhaleError(
-            f"transformers cannot load the model ({str(error).strip().splitlines()[0]})", where=str(folder),
+            f"transformers cannot load the model ({first_line(error)})", where=str(folder),
             fix="choose a base that transformers knows without remote code", exit_code=USAGE,
         ) from error  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.weights.checkpoint import FLOAT_DTYPES, Checkpoint, StoredTensor, read_rows
 
 # Names by which the families of transformers store them, from the last dot-separated parts on.
@@ -119,7 +119,7 @@ def _default_tied(folder: Path) -> bool:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
         raise RedwhaleError(
-            f"transformers cannot read the config ({str(error).splitlines()[0]})", where=str(folder / "config.json"),
+            f"transformers cannot read the config ({first_line(error)})", where=str(folder / "config.json"),
             fix="choose a base that transformers knows without remote code", exit_code=USAGE,
         ) from None  # fmt: skip
     return bool(getattr(config.get_text_config(), "tie_word_embeddings", False))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError, first_line
 from redwhale.core.tasks import AnyShard
 
 _IN_FLIGHT_PER_CPU = 2
@@ -66,7 +66,7 @@ class RayWorkers:
                     ray.init(address=self._address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
             except (OSError, RuntimeError, ValueError) as error:
                 raise RedwhaleError(
-                    f"no Ray cluster answers at {self._address} ({str(error).splitlines()[0]})",
+                    f"no Ray cluster answers at {self._address} ({first_line(error)})",
                     where="machine.ray_address", fix="start it with `ray start --head`, or leave the address out",
                     exit_code=FAILED,
                 ) from error  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.publish import write_json
 
 _PACKAGE = "redwhale."
@@ -34,7 +34,7 @@ def read_shards(path: Path) -> tuple[Callable[[Any], None], list[Any]]:
         return function, [adapter.validate_python(shard) for shard in raw["shards"]]
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, ValidationError) as error:
         raise RedwhaleError(
-            f"the list of shards cannot be read ({str(error).splitlines()[0]})", where=str(path),
+            f"the list of shards cannot be read ({first_line(error)})", where=str(path),
             fix="run the step's own command again, which writes it", exit_code=USAGE,
         ) from None  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 
 KeyPath = tuple[str | int, ...]
 MOST_NODES = 100_000
@@ -53,7 +53,7 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[KeyPath, int]]:
         fix = "indent with spaces" if "'\\t'" in what else "mend the brackets, quotes or indentation there"
         raise _bad(what, name, line, fix=fix) from None
     except yaml.YAMLError as error:
-        raise _bad(str(error).splitlines()[0], name, 1, fix="save the file as UTF-8 text") from None
+        raise _bad(first_line(error), name, 1, fix="save the file as UTF-8 text") from None
 
 
 def _bad(what: str, name: str, line: int, *, fix: str) -> RedwhaleError:

@@ -15,7 +15,7 @@ from redwhale.corpus.texts import Texts
 DROP, SPACE, NEWLINE, CARE, JOINED, WORD, DOT, JAMO = (1 << bit for bit in range(8))
 _TABLE_SIZE = 0x30000
 _TAGS = 0xE0000  # language tags, U+E0000 to U+E007F
-FILLER = 0x3164
+FILLER, ARAEA = 0x3164, 0x318D
 _DROPPED = (
     "\x00-\x08\x0e-\x1b\x1f-\x1f\x7f-\x84\x86-\x9f\xad-\xad\u034f-\u034f\u061c-\u061c\u180e-\u180e\u200b-\u200b"
     "\u200e-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff-\ufeff\ufff9-\ufffb"

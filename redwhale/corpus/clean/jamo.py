@@ -8,7 +8,10 @@ _INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
 _VOWELS = "".join(map(chr, range(0x314F, 0x3164)))
 _FINALS = "ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
 _NOT_BESIDE = "\u1100-\u11ff\u3131-\u3163\u3165-\u318e\ua960-\ua97f\ud7b0-\ud7fb"  # jamo among other jamo
-_RUN = re.compile(f"(?<![{_NOT_BESIDE}])[{_INITIALS}][{_VOWELS}][\u3131-\u3163]*(?![{_NOT_BESIDE}])(?=([가-힣]?))")
+# U+318D beside a syllable is a middle dot (`tidy`), and no jamo that a run could belong to.
+_BEGINS = f"(?:(?<![{_NOT_BESIDE}])|(?<=[가-힣]\u318d))"
+_ENDS = f"(?:(?![{_NOT_BESIDE}])|(?=\u318d[가-힣]))"
+_RUN = re.compile(f"{_BEGINS}[{_INITIALS}][{_VOWELS}][\u3131-\u3163]*{_ENDS}(?=([가-힣]?))")
 _SYLLABLE = re.compile(f"([{_INITIALS}])([{_VOWELS}])([{_FINALS}]?)(?![{_VOWELS}])|([{_INITIALS}])([{_VOWELS}])")
 _SPELT = re.compile(f"\u3164([{_INITIALS}])([{_VOWELS}])([{_FINALS}\u3164]?)")
 # Eyes, mouths and tears: `ㅇㅡㅇ`, `ㄱㅡ`, `ㅎㅜ`, `ㅋㅠㅋㅠ`.

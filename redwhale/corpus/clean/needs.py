@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.corpus.clean.characters import (
+    ARAEA,
     CARE,
     DOT,
     DROP,
@@ -122,7 +123,7 @@ def _need(text: np.ndarray, i: int, code: int, classes: np.ndarray) -> int:
         if (code == 0x200C or code == 0x200D) and i + 3 < len(text) and class_of(before(text, i), classes) & JOINED:
             return 0 if class_of(decode(text, i + 3)[0], classes) & JOINED else COMPOSE
         return COMPOSE
-    if 0x3131 <= code <= 0x314E and _is_vowel_at(text, i + 3) and not class_of(before(text, i), classes) & JAMO:
+    if 0x3131 <= code <= 0x314E and _is_vowel_at(text, i + 3) and _begins_run(text, i, classes):
         return COMPOSE
     return 0
 
@@ -165,6 +166,13 @@ def _lines(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, chosen: n
 @njit(cache=True, nogil=True)
 def _is_vowel_at(text: np.ndarray, i: int) -> bool:
     return i < len(text) and 0x314F <= decode(text, i)[0] <= 0x3163
+
+
+@njit(cache=True, nogil=True)
+def _begins_run(text: np.ndarray, i: int, classes: np.ndarray) -> bool:
+    """Tell whether no jamo stands before ``i``: a dot behind a syllable is none, as in ``compose_jamo``."""
+    previous = before(text, i)
+    return not class_of(previous, classes) & JAMO or (previous == ARAEA and is_syllable(before(text, i - 3)))
 
 
 @njit(cache=True, nogil=True)

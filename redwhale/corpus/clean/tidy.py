@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from redwhale.corpus.clean.characters import (
+    ARAEA,
     DOT,
     JAMO,
     before,
@@ -20,7 +21,6 @@ from redwhale.corpus.clean.splice import sealed
 from redwhale.corpus.texts import Texts
 
 _MOST_NEWLINES = 3
-_ARAEA = 0x318D
 
 
 def tidy(texts: Texts, chosen: np.ndarray) -> Texts:
@@ -103,12 +103,12 @@ def _dots(text: np.ndarray, i: int, classes: np.ndarray, out: np.ndarray, end: i
         last, after = last - 3, 0xB7
     at = first
     while at <= last:
-        if decode(text, at)[0] != _ARAEA:
+        if decode(text, at)[0] != ARAEA:
             out[end], out[end + 1], out[end + 2] = text[at], text[at + 1], text[at + 2]
             at, end, previous = at + 3, end + 3, 0
             continue
         until = at
-        while until <= last and decode(text, until)[0] == _ARAEA:
+        while until <= last and decode(text, until)[0] == ARAEA:
             until += 3
         beyond = after if until > last else 0
         is_jamo = class_of(previous, classes) & JAMO or class_of(beyond, classes) & JAMO

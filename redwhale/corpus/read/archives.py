@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
+from redwhale.core.errors import first_line
 from redwhale.corpus.read.sources import ARCHIVES
 from redwhale.corpus.read.streams import DamagedStreamError, Fault, is_seekable, raw_blocks
 
@@ -53,7 +54,7 @@ def members(raw: BinaryIO, kind: str, pattern: str | None, *, limit: int, is_nes
             else:
                 yield from _nested(member.name, member.content, inner, pattern, limit)
     except _DAMAGE as error:
-        yield Member("", Fault("damaged_file", f"the archive cannot be read on: {str(error)[:200]}"))
+        yield Member("", Fault("damaged_file", f"the archive cannot be read on: {first_line(error)}"))
 
 
 def _nested(name: str, content: BinaryIO, kind: str, pattern: str | None, limit: int) -> Iterator[Member]:
@@ -81,10 +82,10 @@ def _zip(raw: BinaryIO, kind: str) -> Iterator[Member]:
                 try:
                     content = archive.open(info)
                 except (NotImplementedError, RuntimeError) as error:
-                    yield Member(name, Fault("unsupported_member", str(error)[:200]))
+                    yield Member(name, Fault("unsupported_member", first_line(error)))
                     continue
                 except zipfile.BadZipFile as error:
-                    yield Member(name, Fault("damaged_file", str(error)[:200]))
+                    yield Member(name, Fault("damaged_file", first_line(error)))
                     continue
                 with content:
                     yield Member(name, cast(BinaryIO, content))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numba import njit
 
+from redwhale.core.errors import first_line
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read.collect import Collector
 from redwhale.corpus.read.jsonl import encode
@@ -109,7 +110,7 @@ def _rows(blocks: Iterator[bytes], delimiter: int, limit: int) -> Iterator[tuple
         try:
             block = next(blocks)
         except DamagedStreamError as error:
-            block, damage = b"", str(error)
+            block, damage = b"", first_line(error)
         waiting.append(block)
         size += len(block)
         if block and len(held) + size < wanted:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read.collect import NO_MAIN_TEXT, Collector
 from redwhale.corpus.read.encodings import is_cp949, is_utf8
@@ -33,7 +33,7 @@ def parse(piece: Piece, source: Source, out: Collector, *, limit: int) -> None:
         from trafilatura import bare_extraction
     except ImportError as error:
         raise RedwhaleError(
-            f"source {source.name}: reading HTML needs trafilatura ({str(error).splitlines()[0]})",
+            f"source {source.name}: reading HTML needs trafilatura ({first_line(error)})",
             where="preprocess.sources",
             fix="pip install trafilatura lxml_html_clean",
             exit_code=USAGE,
@@ -64,4 +64,4 @@ def _decode(data: bytes, out: Collector) -> str | Fault:
     try:
         return data.decode(charset or "utf-8", "replace" if charset in ("utf-8", "utf8") else "strict")
     except (UnicodeDecodeError, LookupError) as error:
-        return Fault("invalid_utf8", f"charset {charset or 'unknown'}: {str(error)[:100]}")
+        return Fault("invalid_utf8", f"charset {charset or 'unknown'}: {first_line(error)}")

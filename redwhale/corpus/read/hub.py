@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read.columns import missing_column
 from redwhale.corpus.read.json_path import parse_path
@@ -66,7 +66,7 @@ def _load(name: str, source: Source, revision: str | None) -> Any:
         return datasets.load_dataset(name, source.config, split=source.split, revision=revision, streaming=True)
     except Exception as error:  # the library raises whatever its parts do; what was asked is named with it
         raise RedwhaleError(
-            f"source {source.name}: {source.path} cannot be opened ({type(error).__name__}: {_first_line(error)})",
+            f"source {source.name}: {source.path} cannot be opened ({type(error).__name__}: {first_line(error)})",
             where="preprocess.sources",
             fix="check name, `config`, `split`, `revision` and the network; without one, save the set with "
             "`Dataset.save_to_disk` elsewhere and give the folder as `path`",
@@ -85,12 +85,8 @@ def _columns(rows: Any, file: SourceFile, source: Source) -> Iterator[dict[str, 
             yield {key: value for key, value in row.items() if key in wanted}
     except OSError as error:
         raise RedwhaleError(
-            f"source {source.name}: the connection to the hub failed ({type(error).__name__}: {_first_line(error)})",
+            f"source {source.name}: the connection to the hub failed ({type(error).__name__}: {first_line(error)})",
             where="preprocess.sources",
             fix="run the same command again",
             exit_code=FAILED,
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from redwhale.core.errors import first_line
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read.collect import Collector
 from redwhale.corpus.read.jsonl import encode
@@ -72,7 +73,7 @@ def parse(piece: Piece, source: Source, out: Collector, *, limit: int) -> None:
         try:
             page = ElementTree.fromstring(raw.tobytes())
         except ElementTree.ParseError as error:
-            out.reject(row, Fault("bad_xml", str(error)), raw=raw)
+            out.reject(row, Fault("bad_xml", first_line(error)), raw=raw)
             continue
         if page.findtext("ns", "0") != "0":
             out.skipped["other_namespace"] += 1

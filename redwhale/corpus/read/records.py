@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+from redwhale.core.errors import first_line
 from redwhale.corpus.read.encodings import is_cp949
 from redwhale.corpus.read.streams import Fault
 
@@ -31,7 +32,7 @@ def parse_leniently(line: bytes, **options: Any) -> Any:
     except RecursionError:
         return Fault("bad_json", "nested too deeply")
     except ValueError as error:
-        return Fault("bad_json", str(error)[:100])
+        return Fault("bad_json", first_line(error))
 
 
 def has_doubled_key(record: bytes, key: str) -> bool:

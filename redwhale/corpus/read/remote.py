@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 from fsspec.core import url_to_fs
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, USAGE, RedwhaleError, first_line
 from redwhale.corpus.read.sources import HUB, SourceFile
 
 # What stores say of a file's content. Times and names are left out: they change where the bytes do not.
@@ -82,7 +82,7 @@ def _unreachable(url: str, where: str, name: str, error: Exception) -> RedwhaleE
     known = isinstance(error, OSError)
     protocol = url.partition("://")[0]
     return RedwhaleError(
-        f"{source}{url} cannot be read ({type(error).__name__}: {str(error)[:200]})",
+        f"{source}{url} cannot be read ({type(error).__name__}: {first_line(error)})",
         where=where,
         fix="check the address, the network and your credentials"
         if known

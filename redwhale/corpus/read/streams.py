@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import zstandard
 
+from redwhale.core.errors import first_line
+
 _BLOCK_BYTES = 1 << 18
 # Bytes read at once. At the very most a piece expands to 16 MiB (deflate, 1032 times) or 32 MiB (zstandard,
 # runs of 128 KiB from 4 bytes). Of bzip2 40 bytes can be 46 MB: it is told how much to give at once.
@@ -55,8 +57,10 @@ def raw_blocks(raw: BinaryIO, compression: str) -> Iterator[bytes]:
             return
         while block := raw.read(_BLOCK_BYTES):
             yield block
+    except EOFError:  # zipfile's, which says nothing
+        raise DamagedStreamError("the archive ends before the member does") from None
     except _DAMAGE as error:  # of an archive around the file too
-        raise DamagedStreamError(str(error)) from None
+        raise DamagedStreamError(first_line(error)) from None
 
 
 def is_seekable(raw: BinaryIO) -> bool:
@@ -94,7 +98,7 @@ def _frames(raw: BinaryIO, compression: str) -> Iterator[bytes]:
                 else:
                     end = 0  # what the error kept back cannot be read again
                 yield from _rest(raw, make(), end=end, handed_out=handed_out, piece_bytes=_PIECE_BYTES[compression])
-                raise DamagedStreamError(str(error)) from None
+                raise DamagedStreamError(first_line(error)) from None
             inside, piece = not stream.eof, stream.unused_data if stream.eof else b""
             if not inside:
                 stream, frame_start, handed_out = make(), raw.tell() - len(piece), 0

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from redwhale.core.errors import RedwhaleError
+from redwhale.core.errors import RedwhaleError, first_line
 from redwhale.core.recipe.sources import Source
 from redwhale.corpus.read.pieces import Content, Piece
 from redwhale.corpus.read.sources import SourceFile
@@ -52,7 +52,7 @@ def _pieces(raw: BinaryIO, content: Content, source: Source) -> Iterator[Piece]:
 
         book = openpyxl.load_workbook(raw, read_only=True, data_only=True)
     except Exception as error:  # of any kind, as its parts can be anything
-        yield content.piece(0, fault=Fault("damaged_file", f"no workbook: {str(error)[:200]}"))
+        yield content.piece(0, fault=Fault("damaged_file", f"no workbook: {first_line(error)}"))
         return
     missing: RedwhaleError | None = None
     found = False
@@ -113,7 +113,7 @@ def _cells(sheet: Any) -> Iterator[tuple[Any, ...] | Fault]:
         sheet.reset_dimensions()  # some writers state too small a range
         yield from (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
     except Exception as error:
-        yield Fault("damaged_file", f"the sheet cannot be read on: {str(error)[:200]}")
+        yield Fault("damaged_file", f"the sheet cannot be read on: {first_line(error)}")
 
 
 def _as_json(record: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 
 Row = dict[str, Any]
 """One example under the hub's field names; ``label`` is an index into the choices."""
@@ -96,7 +96,7 @@ def data_folder(written: str, folder: Path, *, where: str) -> Path:
             return Path(snapshot_download(written, local_files_only=True, **options))
         return Path(snapshot_download(written, **options))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise RedwhaleError(
             f"KoBEST cannot be fetched from {written} ({reason}), and there is no folder of that name",
             where=where, fix="check name and connection, or name a folder of the release", exit_code=USAGE,

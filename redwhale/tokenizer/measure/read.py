@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.tokenizer import rank_file
 from redwhale.tokenizer.base import JSON_NAME, MODEL_NAME, tokenizer_of
 from redwhale.tokenizer.measure.encoder import RENAMED, Encoder, of_sentencepiece, of_tokenizer
@@ -79,9 +79,8 @@ def _text_only(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unreadable(file: Path, error: Exception) -> RedwhaleError:
-    first_line = (str(error).splitlines() or [""])[0][:200]
-    reason = f"{type(error).__name__}: {first_line}" if isinstance(error, KeyError | TypeError) else first_line
+    kind = f"{type(error).__name__}: " if isinstance(error, KeyError | TypeError) else ""
     return RedwhaleError(
-        f"the tokenizer cannot be read ({reason})", where=str(file),
+        f"the tokenizer cannot be read ({kind}{first_line(error)})", where=str(file),
         fix=_FIX, exit_code=USAGE,
     )  # fmt: skip

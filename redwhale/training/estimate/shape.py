@@ -8,7 +8,7 @@ from typing import Any
 
 from redwhale.core.artifact import is_finished
 from redwhale.core.base import base_folder
-from redwhale.core.errors import USAGE, RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.stages import Stage, Train
@@ -102,7 +102,7 @@ def _parent(recipe: Recipe, index: int) -> tuple[Any, RowLayout, tuple[int, ...]
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
         raise RedwhaleError(
-            f"the model's shape cannot be read ({str(error).splitlines()[0]})", where=str(folder / "config.json"),
+            f"the model's shape cannot be read ({first_line(error)})", where=str(folder / "config.json"),
             fix="put the base's config.json there", exit_code=USAGE,
         ) from None  # fmt: skip
     return _as_init_model_will_make_it(recipe, config)

@@ -1,5 +1,6 @@
 """Normalisation: idempotent, lossless for Hangul, nothing invisible left."""
 
+import itertools
 import unicodedata
 
 import pytest
@@ -60,6 +61,15 @@ def test_twice_is_once(strings: list[str]) -> None:
         assert not set(text) & set("\x00\r\x85\u2028\u200b\ufeff\xa0\x0b\xad\u3000\u3164\U000e0041")
         assert not text.startswith("\n") and not text.endswith("\n") and "\n\n\n\n" not in text
         assert not any(line.endswith((" ", "\t")) for line in text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "longest"), [("가ㆍㅅㅔ", 7), ("가ㆍㅅㅔ\u30fb ㅎㅜ", 5), ("가ㆍㅅㅔ\u119e\u1161\n", 5)]
+)
+def test_twice_is_once_for_every_short_text(alphabet: str, longest: int) -> None:
+    texts = ["".join(text) for size in range(longest) for text in itertools.product(alphabet, repeat=size + 1)]
+    once = normalize_texts(Texts.of(texts))
+    assert normalize_texts(once).strings() == once.strings()
 
 
 @settings(max_examples=300, deadline=None)

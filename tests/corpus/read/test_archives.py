@@ -214,3 +214,19 @@ def test_a_bomb_streams(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(make_zip({"a.jsonl": b'{"text": "' + b"a" * 50_000_000, "b.txt": b"ok"}))
     reading = read(tmp_path, "a.zip")
     assert reading.texts == ["ok"] and reading.rejected[0].reason == "too_large" and reading.rejected[0].size > 5e7
+
+
+def test_a_member_that_is_longer_by_its_word_than_its_archive_is_told_of(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("가.jsonl", jsonl(0))
+    data = bytearray(sink.getvalue())
+    directory = data.rindex(b"PK\x01\x02")
+    for size in (slice(directory + 20, directory + 24), slice(directory + 24, directory + 28)):
+        data[size] = (int.from_bytes(data[size], "little") + 1000).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data)
+    reading = read(tmp_path, "a.zip")
+    assert not reading.texts
+    assert [(reject.reason, reject.detail) for reject in reading.rejected] == [
+        ("truncated_file", "the archive ends before the member does")
+    ]
