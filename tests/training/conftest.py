@@ -23,6 +23,23 @@ def own_linear() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def deterministic() -> Iterator[None]:
+    """Let torch's kernels give the same bits each time, as a stage does."""
+    import torch
+
+    from redwhale.training import setup
+
+    with setup.deterministic(torch.device("cpu")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a model of two layers with a head of its own."""
+    return stages.make_start(tmp_path_factory.mktemp("start"), layers=2) / "run" / "model-0"
+
+
+@pytest.fixture(scope="module")
 def starts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make each kind of start once, tokens packed, and copy it for every test."""
     made: dict[str, Path] = {}
