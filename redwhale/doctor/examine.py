@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from redwhale.core.cgroup import read_limits
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.doctor import cluster, compiler, disk, fonts, gpu, host, network, probe, python
-from redwhale.doctor.cgroup import read_limits
 from redwhale.doctor.finding import Finding, attempt
 from redwhale.doctor.needs import needs_of
 

@@ -10,8 +10,8 @@ import sys
 
 import psutil
 
+from redwhale.core.cgroup import Limits
 from redwhale.core.console import data_size
-from redwhale.doctor.cgroup import Limits
 from redwhale.doctor.finding import Finding, short_of
 from redwhale.doctor.needs import Needs
 
@@ -68,12 +68,11 @@ def judge_cores(there: int, allowed: int, quota: float | None, *, workers: int |
     found = f"{allowed} of {there}" if allowed < there else f"{there}"
     if threads is not None:
         found += f", OMP_NUM_THREADS {threads}"
-    used = workers or allowed
     if quota is not None and quota < allowed:
         found += f", but time on {quota:.1f} of them only"
     most = max(int(min(allowed, quota or allowed)), 1)
-    if used > most:
-        found += f"; text steps would start {used} workers"
+    if workers and workers > most:
+        found += f"; text steps would start {workers} workers"
         return Finding("cores", "warn", found, f"set `machine.workers: {most}`")
     return Finding("cores", "ok", found)
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 import psutil
 
+from redwhale.core.cgroup import allowed_cores
 from redwhale.core.errors import FAILED, TERMINATED, USAGE, RedwhaleError
 from redwhale.core.recipe.machine import Machine
 from redwhale.core.recipe.recipe import Recipe
@@ -69,8 +70,7 @@ def launch(machine: Machine, arguments: Sequence[str]) -> int:
 
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the processes speak for themselves
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // machine.devices, 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(allowed_cores() // machine.devices, 1)))
     try:
         with _interrupts_passed_on():
             torchrun.run(torchrun.parse_args([*options(machine), *arguments]))

@@ -1,4 +1,4 @@
-"""Memory, cores, files and text by hand-made numbers, and control groups by hand-made files."""
+"""Memory, cores, files and text by hand-made numbers."""
 
 from __future__ import annotations
 
@@ -6,36 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from redwhale.core.cgroup import Limits
 from redwhale.doctor import fonts
-from redwhale.doctor.cgroup import Limits, read_limits
 from redwhale.doctor.host import judge_cores, judge_memory, judge_shared_memory, judge_text
 
 GIB = 2**30
-
-
-def write(folder: Path, **files: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text + "\n")
-
-
-def test_the_tightest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
-    write(tmp_path / "job", memory__max=str(8 * GIB), memory__current=str(GIB), cpu__max="max 100000")
-    write(tmp_path / "job" / "task", memory__max="max", memory__current="5", cpu__max="150000 100000")
-    assert read_limits(tmp_path, "0::/job/task\n") == Limits(8 * GIB, GIB, 1.5)
-    assert read_limits(tmp_path, "0::/other\n") == Limits()
-    # As in a container, whose group is seen as the root; files in memory that nobody reads give way.
-    write(tmp_path, memory__max=str(2 * GIB), memory__current="70", memory__stat="anon 3\ninactive_file 50")
-    assert read_limits(tmp_path, "0::/\n") == Limits(2 * GIB, 20, None)
-
-
-def test_version_1_has_a_hierarchy_for_each_controller(tmp_path: Path) -> None:
-    write(tmp_path / "memory" / "a", memory__limit_in_bytes=str(4 * GIB), memory__usage_in_bytes="9")
-    write(tmp_path / "memory", memory__limit_in_bytes="9223372036854771712", memory__usage_in_bytes="99")
-    write(tmp_path / "cpu,cpuacct" / "a", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
-    write(tmp_path / "cpu,cpuacct", cpu__cfs_quota_us="400000", cpu__cfs_period_us="100000")
-    own = "5:cpu,cpuacct:/a\n4:memory:/a\n3:pids:/a\n"
-    assert read_limits(tmp_path, own) == Limits(4 * GIB, 9, 4.0)
 
 
 def test_memory_is_what_the_group_leaves() -> None:
@@ -55,9 +30,10 @@ def test_the_shared_memory_of_a_container_is_too_small_for_several_gpus(devices:
 def test_workers_beyond_the_quota() -> None:
     assert judge_cores(16, 16, None, workers=None, threads=None).found == "16"
     assert judge_cores(16, 4, None, workers=None, threads="1").found == "4 of 16, OMP_NUM_THREADS 1"
-    found = judge_cores(16, 16, 2.5, workers=None, threads=None)
+    found = judge_cores(16, 16, 2.5, workers=16, threads=None)
     assert (found.state, found.fix) == ("warn", "set `machine.workers: 2`")
     assert "time on 2.5 of them only; text steps would start 16 workers" in found.found
+    assert judge_cores(16, 16, 2.5, workers=None, threads=None).state == "ok"  # the steps count the limit in
     assert judge_cores(16, 16, 2.5, workers=2, threads=None).state == "ok"
     assert judge_cores(16, 4, None, workers=8, threads=None).fix == "set `machine.workers: 4`"
     assert judge_cores(4, 4, 0.5, workers=1, threads=None).state == "ok"  # one worker there must be

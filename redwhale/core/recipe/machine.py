@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 from pydantic import Field
 
+from redwhale.core.cgroup import allowed_cores
 from redwhale.core.recipe.fields import Section
 
 
@@ -31,7 +31,8 @@ class Machine(Section):
     """Facts about this machine; no result is made again for them."""
 
     workers: int | None = Field(default=None, ge=1)
-    """Processes for text steps; unset: one per core."""
+    """Processes for text steps; unset: one per core, the
+    container's limit counted in."""
     executor: Literal["local", "ray", "slurm"] = "local"
     """Who does the work of text steps: processes of this machine, a Ray cluster or array jobs of Slurm. Their nodes
     share the workdir and the sources with this machine. The result is the same."""
@@ -53,5 +54,5 @@ class Machine(Section):
 
     @property
     def worker_count(self) -> int:
-        """Return the processes to use, the cores this process may run on by default."""
-        return self.workers or len(os.sched_getaffinity(0))
+        """Return the processes to use, one for each core this process may use by default."""
+        return self.workers or allowed_cores()

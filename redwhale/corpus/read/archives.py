@@ -72,10 +72,10 @@ def _zip(raw: BinaryIO, kind: str) -> Iterator[Member]:
     with zipfile.ZipFile(raw) as archive:
         for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
             name = zip_name(info)
-            if info.is_dir():
+            if name.endswith("/"):
                 continue
             if fault := _unsafe(name, stat.S_IFMT(info.external_attr >> 16)):
-                yield Member(name, fault)
+                yield Member(name or f"(at byte {info.header_offset})", fault)
             elif info.flag_bits & _ENCRYPTED:
                 yield Member(name, Fault("encrypted", "the member needs a password"))
             else:
@@ -115,7 +115,7 @@ def _tar(raw: BinaryIO, kind: str) -> Iterator[Member]:
                 continue
             kind_bits = stat.S_IFREG if info.isfile() else stat.S_IFLNK if info.issym() or info.islnk() else 1
             if fault := _unsafe(name, kind_bits):
-                yield Member(name, fault)
+                yield Member(name or f"(at byte {info.offset})", fault)
             elif (content := archive.extractfile(info)) is not None:
                 with content:
                     yield Member(name, cast(BinaryIO, content))
@@ -130,6 +130,8 @@ def _tar_name(name: str) -> str:
 
 
 def _unsafe(name: str, kind: int) -> Fault | None:
+    if not name:
+        return Fault("unsafe_member", "it has no name")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         return Fault("unsafe_member", "its name leads out of the archive")

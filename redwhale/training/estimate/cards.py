@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from redwhale.core.cgroup import allowed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +49,10 @@ CARDS = {
 
 
 def own_memory(device: torch.device) -> Card:
-    """Return what a stage runs on here: the GPU, or main memory as a card of unknown speed."""
+    """Return what a stage runs on here: the GPU, or the main memory it may use as a card of unknown speed."""
     if device.type == "cuda" and (card := own_card()):
         return card
-    return Card("this machine's memory", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 0.0)
+    return Card("this machine's memory", allowed_memory(), 0.0)
 
 
 def own_card() -> Card | None:

@@ -118,6 +118,15 @@ def test_unsafe_members_are_refused_and_nothing_is_written(tmp_path: Path) -> No
     assert sorted(tmp_path.rglob("*")) == before and not (tmp_path.parent / "out.txt").exists()
 
 
+def test_members_without_a_name_are_told_of(tmp_path: Path) -> None:
+    data = make_zip({"?1.txt": b"a", "?2.txt": b"b", "good.txt": korean(1).encode()})
+    (tmp_path / "a.zip").write_bytes(data.replace(b"?", b"\0"))
+    reading = read(tmp_path, "a.zip")
+    assert reading.texts == [korean(1)]
+    assert [(reject.reason, reject.detail) for reject in reading.rejected] == [("unsafe_member", "it has no name")] * 2
+    assert [reject.file for reject in reading.rejected] == ["a.zip!(at byte 0)", "a.zip!(at byte 39)"]
+
+
 @pytest.mark.promise("F28")
 def test_unsafe_members_of_tars(tmp_path: Path) -> None:
     members: dict = {"../out.txt": b"x", "/abs.txt": b"x", "good.txt": korean(1).encode()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ class Limits:
 
 def read_limits(home: Path = _HOME, own: str | None = None) -> Limits:
     """Return the tightest limits on the way from this process's group (``/proc/self/cgroup``) to the root."""
-    own = Path("/proc/self/cgroup").read_text(encoding="utf-8") if own is None else own
+    if own is None:
+        place = Path("/proc/self/cgroup")
+        own = place.read_text(encoding="utf-8") if place.is_file() else ""
     memory: tuple[int, int] | None = None
     cores: float | None = None
     for controllers, group in _groups(own):
@@ -36,6 +39,18 @@ def read_limits(home: Path = _HOME, own: str | None = None) -> Limits:
             if quota is not None and (cores is None or quota < cores):
                 cores = quota
     return Limits(memory[0] if memory else None, memory[1] if memory else 0, cores)
+
+
+def allowed_cores() -> int:
+    """Return the whole cores that this process may use: those it may run on, and time on as many; at least 1."""
+    allowed = len(os.sched_getaffinity(0))
+    return max(int(min(allowed, read_limits().cores or allowed)), 1)
+
+
+def allowed_memory() -> int:
+    """Return the bytes of main memory that this process may use, whether or not others use them now."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(there, read_limits().memory or there)
 
 
 def _groups(own: str) -> Iterator[tuple[str, str]]:
