@@ -16,7 +16,8 @@ def plan(
         "--stage", "-s", help="Number or name of one stage.", autocompletion=cli_completion.stages,
     )] = None,
     gpu: Annotated[str | None, typer.Option(
-        help="Card, such as h100-80gb; this machine's by default.", autocompletion=cli_completion.cards,
+        help="Card, such as h100-80gb; by default this machine's, or its memory with `machine.device: cpu`.",
+        autocompletion=cli_completion.cards,
     )] = None,
     price: Annotated[float | None, typer.Option(min=0, help="Price of one GPU for an hour.")] = None,
     utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the peak speed reached.")] = 0.4,
@@ -39,7 +40,7 @@ def plan(
         raise RedwhaleError(
             f"no card is known as {gpu!r}", where="--gpu", fix=f"cards: {', '.join(cards.CARDS)}", exit_code=USAGE
         )
-    card = cards.own_card() if gpu is None else cards.CARDS[gpu]
+    card = cards.CARDS[gpu] if gpu else cards.planned(recipe.machine.device)
     stages = recipe.need("pretrain").stages
     wanted = [recipe.stage_index(stage)] if stage else list(range(len(stages)))
     reader, devices = ShapeReader(recipe), recipe.machine.processes

@@ -98,11 +98,10 @@ def _show_time(plans: Sequence[StagePlan], console: Console, *, price: float | N
             "-" if plan.seconds is None else duration(plan.seconds),
             "-" if numbers["cost"] is None else f"{numbers['cost']:,.0f}",
         ])  # fmt: skip
-    title = "Work and time" + (
-        f" at {plans[0].utilisation:.0%} of {plans[0].card.name}'s peak" if plans[0].card else ""
-    )
+    card = plans[0].card
+    speed = f" at {plans[0].utilisation:.0%} of {card.name}'s peak" if card and card.bf16_flops else ""
     columns = ["stage", "tokens", "FLOP/token", "with recomputation", "tokens/s", "time", "cost"]
-    console.table(title, columns, rows)
+    console.table(f"Work and time{speed}", columns, rows)
     for plan in plans:
         if _waiting_share(plan) >= _LEAST_WAITING_SHARE:
             console.note(

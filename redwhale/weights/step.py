@@ -118,7 +118,8 @@ def build(recipe: Recipe, settings: Init, job: Prepared | None, console: Console
     outputs.append(write.write_config(expand.expanded_config(config, job.layout.rows), folder))
     outputs += write.copy_small_files(carried_files(job.base.folder), recipe.tokenizer_folder, folder)
     outputs += [write.write_rows(folder, job.matrices, job.layout), *write.write_layers(folder, job.deeper)]
-    console.note(f"{STEP}: {len(shards)} shards, {weights.linked} of them linked; {job.layout.new_tokens} new rows")
+    found = f"weight files {len(shards)}, of them linked {weights.linked}"
+    console.note(f"{STEP}: new rows {job.layout.new_tokens}, {found}")
     made = checkpoint.open_checkpoint(folder)
     metrics = verify.verify_weights(shards, made, weights.copied, layout=job.layout, matrices=job.matrices)
     for matrix, rows in expander.rows_with_noise.items():

@@ -55,6 +55,13 @@ def own_memory(device: torch.device) -> Card:
     return Card("this machine's memory", allowed_memory(), 0.0)
 
 
+def planned(device: str) -> Card | None:
+    """Return what a recipe's ``machine.device`` runs on if that is here; None for a GPU where there is none."""
+    import torch
+
+    return own_memory(torch.device("cpu")) if device == "cpu" else own_card()
+
+
 def own_card() -> Card | None:
     """Return this machine's first GPU, its speed that of the known card it is nearest to; None without one."""
     import torch

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redwhale.core.cgroup import allowed_memory
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.presets import preset_text
 from redwhale.core.recipe.recipe import Recipe
@@ -116,6 +117,8 @@ def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
     assert [stage["name"] for stage in json.loads(large.stdout)["stages"] if stage["fits"] and not stage["cures"]] == [
         "embeddings", "odd", "even", "lora", "anneal",
     ]  # fmt: skip
+    here = json.loads(redwhale(*words, "--set", "machine.device=cpu", "--stage", "embeddings").stdout)
+    assert here["card"] == {"name": "this machine's memory", "memory_bytes": allowed_memory(), "bf16_flops": 0.0}
     unknown = redwhale(*words, "--gpu", "voodoo2")
     assert unknown.returncode == 2 and "no card is known as 'voodoo2'" in unknown.stderr
     missing = redwhale("plan", "-c", str(recipe.file), "--set", "base.model=./nowhere")
