@@ -39,7 +39,7 @@ def size(value: float | None) -> str:
     if value is None:
         return NONE
     for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(value) >= factor:
+        if abs(value) >= 0.9995 * factor:  # 999.9 kB would be written as 1e+03
             return f"{value / factor:.3g} {unit}"
     return f"{value:.0f} B"
 

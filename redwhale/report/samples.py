@@ -45,7 +45,8 @@ def by_prompt(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         own = prompts.setdefault((row["language"], row["prompt"]), [])
         place = {"stage": row["stage"], "step": row["step"], "text": row["continuation"][:_CHARACTERS]}
-        if not own or own[-1]["text"] != place["text"]:  # a stage begins with what the one before ended with
+        is_repeated = bool(own) and row["step"] == 0 and own[-1]["text"] == place["text"]
+        if not is_repeated:  # a stage begins with what the one before ended with
             own.append(place)
     shown = []
     for language in dict.fromkeys(language for language, _ in prompts):

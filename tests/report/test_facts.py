@@ -144,8 +144,8 @@ def test_samples_leave_out_what_a_stage_only_repeats() -> None:
     def row(step: int, text: str, language: str = "ko") -> dict[str, Any]:
         return {"stage": "1 a", "step": step, "language": language, "prompt": "가", "continuation": text}
 
-    shown = samples.by_prompt([row(0, "나"), row(5, "다"), row(0, "다"), row(9, "라"), row(0, "x", "en")])
-    assert [[place["text"] for place in one["places"]] for one in shown] == [["나", "다", "라"], ["x"]]
+    shown = samples.by_prompt([row(0, "나"), row(5, "다"), row(0, "다"), row(9, "다"), row(0, "x", "en")])
+    assert [[place["text"] for place in one["places"]] for one in shown] == [["나", "다", "다"], ["x"]]
 
 
 def manifest(inputs: list[InputRecord], **fields: Any) -> Manifest:
