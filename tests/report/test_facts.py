@@ -187,3 +187,4 @@ def test_numbers_as_they_are_written() -> None:
     assert whole(None) == "–"
     assert evenly(range(10), 4) == [0, 3, 6, 9] and evenly([1, 2], 4) == [1, 2]
     assert excerpt("가 \n 나다라", characters=4) == "가 나…"
+    assert [size(value) for value in (999_400, 999_900, 5)] == ["999 kB", "1 MB", "5 B"]
