@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import shutil
 import sysconfig
 import time
@@ -42,6 +43,7 @@ def run_demo(out: Path, *, console: Console) -> tuple[Outcome, Outcome]:
             )  # fmt: skip
         outcomes.append(outcome)
     show_demo(outcomes[1], console, seconds=time.perf_counter() - started, base_seconds=outcomes[0].seconds)
+    console.note(f"next: redwhale report -c {shlex.quote(str(out / 'redwhale.yaml'))}")
     return outcomes[0], outcomes[1]
 
 
