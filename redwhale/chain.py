@@ -101,12 +101,9 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
 
     Stops where a gate says so; ``Outcome.stopped`` tells.
     """
-    from redwhale.training import trackers
-
     outcome, started = Outcome(recipe), time.perf_counter()
     stages = recipe.pretrain.stages if recipe.pretrain else []
-    if not all(is_finished(recipe.stage_folder(index)) for index in range(len(stages))):
-        trackers.check_packages(recipe.need("pretrain"))  # not after the hours that the steps before take
+    check_ahead(recipe)
     for step in chain_steps(recipe):
         again = fresh and not uses_existing(recipe, step) and state_of_step(step)[0] in ("changed", "damaged")
         manifest = step.make(console=console, fresh=again, verify=verify)
@@ -120,6 +117,29 @@ def run_chain(recipe: Recipe, *, console: Console, fresh: bool = False, verify: 
             _refresh_card(recipe, index, console=console)
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def check_ahead(recipe: Recipe) -> None:
+    """Raise what a later step would raise for what is missing outside the recipe's folder, before hours of work.
+
+    Looked for are packages, the base's small files and KoBEST, each where a step that reads it is not done; the
+    last two are fetched where they are names of the hub.
+    """
+    from redwhale.core.base import base_folder
+    from redwhale.evaluation.kobest import step as kobest
+    from redwhale.training.packages import check_packages
+
+    stages = recipe.pretrain.stages if recipe.pretrain else []
+    if not all(is_finished(recipe.stage_folder(index)) for index in range(len(stages))):
+        check_packages(recipe.need("pretrain"))
+    readers = [recipe.tokenizer_folder] if recipe.tokenizer else []
+    readers += [recipe.model_0_folder] if recipe.init else []
+    if recipe.base and not all(map(is_finished, readers)):
+        base_folder(recipe)
+    ends = ("base", str(len(stages)))
+    settings = recipe.evaluate.kobest if recipe.evaluate else None
+    if settings and not all(is_finished(kobest.result_folder(recipe, model)) for model in ends):
+        kobest.find_files(recipe, settings)
 
 
 def compare_init(recipe: Recipe, *, console: Console, fresh: bool, verify: bool) -> Manifest:

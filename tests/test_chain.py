@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from redwhale.chain import run_chain
+from redwhale.core.console import Console
+from redwhale.core.errors import RedwhaleError
+from redwhale.core.recipe.load import load_recipe
 from tests.workspace import make_workspace, redwhale
 
 
@@ -36,6 +41,26 @@ def test_every_step_is_done_and_a_second_run_does_nothing(workspace: Path) -> No
     assert before == {p: p.stat().st_mtime_ns for p in workspace.joinpath("run").rglob("*") if p.is_file()}
     states = {row["state"] for row in json.loads(redwhale("status", "--json", cwd=workspace).stdout)["steps"]}
     assert states == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("evaluate.kobest.data=./nowhere", "KoBEST lacks the train split of boolq"),
+        ("base.model=./nowhere", "there is no folder './nowhere'"),
+        ("pretrain.optimizer=adamw-8bit", "the `bitsandbytes` package is not installed"),
+    ],
+)
+def test_what_a_late_step_lacks_is_said_before_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, said: str
+) -> None:
+    recipe = load_recipe(make_workspace(tmp_path) / "redwhale.yaml", [change])
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RedwhaleError, match=re.escape(said)) as caught:
+        run_chain(recipe, console=Console(quiet=True))
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_few_questions_are_asked_at_each_measurement(workspace: Path) -> None:

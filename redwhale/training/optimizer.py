@@ -6,7 +6,6 @@ they are held in, so that a checkpoint of one make goes on under another.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from redwhale.core.errors import FAILED, USAGE, RedwhaleError
+from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.training.partition import TrainedTensor
 
@@ -139,11 +138,6 @@ def _nearest(moment: Tensor, scales: Tensor, *, values: Tensor) -> Tensor:
 
 
 def _bitsandbytes() -> Any:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise RedwhaleError(
-            "AdamW with states of 8 bits needs bitsandbytes", where="pretrain.optimizer", exit_code=USAGE,
-            fix='pip install "redwhale[gpu]", or `optimizer: adamw`',
-        )  # fmt: skip
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # misses kernels that we do not use
     import bitsandbytes
 

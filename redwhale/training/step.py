@@ -15,8 +15,8 @@ from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.step import Built, Plan, produce
 from redwhale.corpus.reader import corpus_input
-from redwhale.training import trackers
 from redwhale.training.layout import CHECKPOINTS_NAME, process_count, starts_processes
+from redwhale.training.packages import check_packages
 
 if TYPE_CHECKING:
     from redwhale.training.held_out import After
@@ -83,7 +83,7 @@ def run(
     steps = plan(recipe, index)
     trains = fresh or not artifact.is_finished(steps.folder)
     if trains:
-        trackers.check_packages(recipe.need("pretrain"))
+        check_packages(recipe.need("pretrain"))
     if trains and starts_processes(recipe.machine):
         return _launch(recipe, index, console=console, fresh=fresh, verify=verify)
     world = _join(recipe) if process_count() > 1 else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import secrets
 import shutil
@@ -64,18 +63,6 @@ def numbers(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, (bool, int, float)) and math.isfinite(value):
             found[prefix + key] = float(value)
     return found
-
-
-def check_packages(settings: Pretrain) -> None:
-    """Raise exit code 2 where a package that ``pretrain.trackers`` needs is not installed."""
-    wanted = {TENSORBOARD_NAME: settings.trackers.tensorboard, WANDB_NAME: settings.trackers.wandb is not None}
-    for name, asked in wanted.items():
-        spec = importlib.util.find_spec(name) if asked else None
-        if asked and (spec is None or spec.origin is None):  # a folder of that name, as both make, has no origin
-            raise RedwhaleError(
-                f"the `{name}` package is not installed", where=f"pretrain.trackers.{name}",
-                fix=f'pip install "redwhale[{name}]", or leave the key out', exit_code=USAGE,
-            )  # fmt: skip
 
 
 @contextlib.contextmanager

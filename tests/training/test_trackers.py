@@ -18,7 +18,8 @@ from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import step, trackers
-from redwhale.training.trackers import Tracker, check_packages, numbers
+from redwhale.training.packages import check_packages
+from redwhale.training.trackers import Tracker, numbers
 from tests.training.stages import QUIET, rows, run, stage, write_recipe
 from tests.training.test_resume import Stop, kill_at, same_model
 

@@ -60,7 +60,7 @@ def name_of(settings: Kobest) -> str:
 def plan(recipe: Recipe, model: str) -> Plan:
     """Return what ``eval kobest`` reads and writes for ``model``; a hub base must be fetched already."""
     settings = settings_of(recipe)
-    files = [Input(f"kobest {task} {split}", path) for (task, split), path in _files(recipe, settings).items()]
+    files = [Input(f"kobest {task} {split}", path) for (task, split), path in find_files(recipe, settings).items()]
     fields = settings.model_dump(mode="json", include={"shots", "tasks", "limit"})
     unusual = settings.model_dump(mode="json", include={"fast", "dtype"}, exclude_defaults=True)
     return Plan(
@@ -91,7 +91,7 @@ def run(recipe: Recipe, model: str, *, console: Console, fresh: bool = False, ve
 
 def build_questions(recipe: Recipe, settings: Kobest) -> dict[str, list[Question]]:
     """Read the data and build every task's requests."""
-    files = _files(recipe, settings)
+    files = find_files(recipe, settings)
     questions: dict[str, list[Question]] = {}
     for task in settings.tasks:
         test = data.read_split(files[task, "test"], task)
@@ -187,7 +187,9 @@ def describe_protocol(
     return {
         "prompts": FAST_PROTOCOL if settings.fast else PROTOCOL,
         "prompt_set_sha256": prompts.prompt_set_hash([q for asked in questions.values() for q in asked]),
-        "data_sha256": {f"{task}/{split}": hash_file(path) for (task, split), path in _files(recipe, settings).items()},
+        "data_sha256": {
+            f"{task}/{split}": hash_file(path) for (task, split), path in find_files(recipe, settings).items()
+        },
         "tasks": list(settings.tasks), "shots": settings.shots, "seed": prompts.SEED, "limit": settings.limit,
         "adds_bos": adds_bos(tokenizer), "context_tokens": models.context_of(model),
         "weights_dtype": models.dtype_of(model), "softmax_dtype": "float32",
@@ -236,7 +238,7 @@ def settings_of(recipe: Recipe) -> Kobest:
     return settings
 
 
-def _files(recipe: Recipe, settings: Kobest) -> dict[tuple[str, str], Path]:
+def find_files(recipe: Recipe, settings: Kobest) -> dict[tuple[str, str], Path]:
     """Return the files that are read: the test split of each task, and the training split where shots are drawn."""
     splits = ("train", "test") if settings.shots else ("test",)
     folder = data.data_folder(settings.data, recipe.path(settings.data), where=f"{recipe.file}: evaluate.kobest.data")
