@@ -1,6 +1,6 @@
 """Measure decontamination with KoBEST: speed per source in CPU seconds, memory of the index.
 
-    python scripts/bench_decontaminate.py ../shared/data/ko/*.jsonl.gz --kobest ../shared/data/kobest
+    python scripts/bench_decontaminate.py DATA/ko/*.jsonl.gz --kobest DATA/kobest
 
 One JSON line per row; compile time is measured apart. ``documents_dropped`` counts what the default would reject.
 """

@@ -39,10 +39,14 @@ class Answers:
 def draft(answers: Answers, out: Path | None) -> str:
     """Return a complete, commented recipe to stand at ``out``; raise exit code 2 where answers do not go together."""
     preset = read_preset(answers.preset)
-    recipe, remarks = preset["recipe"], dict(preset.get("remarks") or {})
+    recipe, remarks, header = preset["recipe"], dict(preset.get("remarks") or {}), preset["header"]
     folder = out.parent if out else Path()
     if answers.base and answers.base != recipe.get("base", {}).get("model"):
         _change_base(recipe, remarks, _seen_from(folder, answers.base))
+        header = (
+            f"{answers.base} turned Korean, by the preset {answers.preset}, which was made for another base:\n"
+            "`redwhale plan` says what each stage takes. Look at rates and numbers of tokens before you rent."
+        )
     if answers.korean or answers.english or answers.code:
         _change_sources(recipe, remarks, answers, folder)
     elif answers.other_share is not None:
@@ -53,7 +57,7 @@ def draft(answers: Answers, out: Path | None) -> str:
     if answers.devices:
         recipe["machine"]["devices"] = answers.devices
     try:
-        return commented(recipe, header=preset["header"], remarks=remarks)
+        return commented(recipe, header=header, remarks=remarks)
     except ValidationError as error:
         what = "; ".join(fault["msg"] for fault in error.errors())
         raise RedwhaleError(
@@ -69,7 +73,8 @@ def _change_base(recipe: dict[str, Any], remarks: dict[str, str], base: str) -> 
     if "tokenizer" in recipe:
         recipe["tokenizer"]["new_tokens"] = "auto"
         remarks["tokenizer.new_tokens"] = "as many as save enough of the training of this base (docs/tokenizer.md)"
-    remarks.pop("base.model", None)
+    for key in ("base.model", "pretrain.deepspeed", "pretrain.stages"):  # said of the preset's own base
+        remarks.pop(key, None)
 
 
 def _change_sources(recipe: dict[str, Any], remarks: dict[str, str], answers: Answers, folder: Path) -> None:
