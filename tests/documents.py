@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE = re.compile(r"( *)```(\w*)\s*$")
 _MARK = re.compile(r"<!--\s*(.+?)\s*-->\s*$")
