@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,8 @@ class ChainStatus:
     steps: Sequence[StepStatus]
     bytes: int
     scratch_bytes: int
-    freeable: Sequence[Freeable] = field(default=())
+    freeable: Sequence[Freeable]
+    report_command: str
 
     @property
     def next_command(self) -> str | None:
@@ -94,7 +95,7 @@ def status(recipe: Recipe) -> ChainStatus:
         if kept.all and rows[-1].state != "running" and not uses_existing(recipe, step):
             freeable.append(Freeable(str(step.folder), kept.all, _kind_of_scratch(rows[-1])))
     freeable += _other_stages(recipe, [step.folder for step in steps])
-    return ChainStatus(str(recipe.root), rows, total, scratch, freeable)
+    return ChainStatus(str(recipe.root), rows, total, scratch, freeable, recipe.command("report"))
 
 
 def _states(recipe: Recipe, steps: Sequence[ChainStep]) -> dict[str, tuple[str, list[str]]]:

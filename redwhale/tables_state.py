@@ -68,11 +68,9 @@ def _last_line(found: ChainStatus) -> str:
     after = f" (once {', '.join(running)} is done)" if running else ""
     if found.next_command:
         return f"next: {found.next_command}{after}"
-    return (
-        f"nothing else is to be done{after}"
-        if running
-        else "everything is done; `redwhale report` shows it on one page"
-    )
+    if running:
+        return f"nothing else is to be done{after}"
+    return f"everything is done; on one page by: {found.report_command}"
 
 
 def show_lineage(tree: dict[str, Any], checked: Checked, console: Console) -> None:

@@ -55,7 +55,6 @@ def test_what_a_late_step_lacks_is_said_before_the_first_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, said: str
 ) -> None:
     recipe = load_recipe(make_workspace(tmp_path) / "redwhale.yaml", [change])
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RedwhaleError, match=re.escape(said)) as caught:
         run_chain(recipe, console=Console(quiet=True))

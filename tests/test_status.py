@@ -63,7 +63,7 @@ def test_a_done_step_has_size_date_and_time_and_the_next_command_stands_last(
     assert lines[-1] == f"next: redwhale pretrain --stage 2 -c {recipe.file}"
     assert lines[-2] == f"in {recipe.root}: {data_size(found.bytes)} of results"
     run(recipe, 1)
-    assert shown(status(recipe), capsys)[-1].startswith("everything is done")
+    assert shown(status(recipe), capsys)[-1] == f"everything is done; on one page by: redwhale report -c {recipe.file}"
 
 
 def test_an_interrupted_stage_says_how_far_it_is_and_from_where_it_goes_on(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -290,22 +288,3 @@ def identity_of(step: str, algorithm: int, fields: dict[str, Any], inputs: Itera
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Publish the manifest, which completes the artifact."""
     write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
-
-
-def environment() -> dict[str, Any]:
-    """Return versions and host facts worth recording; they never enter an identity."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions: dict[str, str | None] = {}
-    for package in ("redwhale", "torch", "transformers", "tokenizers", "sentencepiece", "deepspeed"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "host": platform.node(),
-        "cores": os.cpu_count(),
-        "versions": versions,
-    }

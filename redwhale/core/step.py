@@ -14,6 +14,7 @@ from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
 from redwhale.core.console import Console
 from redwhale.core.differences import differences
+from redwhale.core.environment import environment
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.lock import LOCK_NAME, holder_of, locked
@@ -108,7 +109,7 @@ def produce(
                 "wall_seconds": round(time.perf_counter() - started, 3),
                 "cpu_seconds": round(time.process_time() - started_cpu, 3),
             },
-            environment=artifact.environment(),
+            environment=environment(),
         )
         need_held()
         _complete(plan.folder, manifest)

@@ -45,7 +45,7 @@ def draft(answers: Answers, out: Path | None) -> str:
         _change_base(recipe, remarks, _seen_from(folder, answers.base))
         header = (
             f"{answers.base} turned Korean, by the preset {answers.preset}, which was made for another base:\n"
-            "`redwhale plan` says what each stage takes. Look at rates and numbers of tokens before you rent."
+            "`redwhale plan` says what each stage takes. Look at rates and numbers of tokens before you train."
         )
     if answers.korean or answers.english or answers.code:
         _change_sources(recipe, remarks, answers, folder)

@@ -31,8 +31,7 @@ class Machine(Section):
     """Facts about this machine; no result is made again for them."""
 
     workers: int | None = Field(default=None, ge=1)
-    """Processes for text steps; unset: one per core, the
-    container's limit counted in."""
+    """Processes for text steps; unset: one per core, the container's limit counted in."""
     executor: Literal["local", "ray", "slurm"] = "local"
     """Who does the work of text steps: processes of this machine, a Ray cluster or array jobs of Slurm. Their nodes
     share the workdir and the sources with this machine. The result is the same."""
