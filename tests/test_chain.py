@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from redwhale.card import card
+from redwhale.card.facts import gather
 from redwhale.chain import run_chain
+from redwhale.core.artifact import read_manifest, write_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.load import load_recipe
@@ -76,10 +80,54 @@ def test_every_model_has_a_card_that_says_what_was_measured(workspace: Path) -> 
     scores = json.loads((workspace / "run/evaluation/stage-3-lora/kobest-1-shot-first-2/kobest.json").read_text())
     assert "| mean |  |" in card and f"{scores['mean']['macro_f1']:.4f} (" in card
     assert "the first 2 questions of each task" in card and "KoBEST has not been asked" not in card
-    assert "| embeddings | embedding: " in card and "## 한국어" in card
+    assert "| embeddings | embedding new, head all |" in card and "## 한국어" in card
     first = (workspace / "run" / "stage-1-embeddings" / "model" / "README.md").read_text(encoding="utf-8")
     assert "KoBEST has not been asked yet: `redwhale run`" in first and "| lora |" not in first
     assert str(workspace) not in card + first  # a card is for the public
+
+
+def test_a_card_says_what_was_trained_and_not_what_the_recipe_says_now(workspace: Path) -> None:
+    changes = ["pretrain.stages.1.learning_rate=0.5", "pretrain.weight_decay=0.3", "tokenizer.new_tokens=77"]
+    facts = gather(load_recipe(workspace / "redwhale.yaml", changes), 1)
+    settings = yaml.safe_load(facts["recipe"])
+    assert [stage["name"] for stage in settings["pretrain"]["stages"]] == ["embeddings", "odd"]
+    assert [stage["learning_rate"] for stage in settings["pretrain"]["stages"]] == [1e-2, 1e-2]
+    assert settings["pretrain"]["weight_decay"] == 0.1 and settings["tokenizer"]["new_tokens"] == 40
+    assert [stage["learning_rate"] for stage in facts["stages"]] == ["0.01", "0.01"]
+
+
+@pytest.mark.parametrize(("place", "said"), [
+    ("stage-1-embeddings", "made again"), ("model-0", "made again"), ("corpus", "made again"),
+])  # fmt: skip
+def test_a_card_is_not_written_of_what_was_made_again(workspace: Path, tmp_path: Path, place: str, said: str) -> None:
+    run = Path(shutil.copytree(workspace / "run", tmp_path / "run", symlinks=True))
+    recipe = load_recipe(workspace / "redwhale.yaml", [f"workdir={run}"])
+    assert gather(recipe, 2)["digest"]
+    manifest = read_manifest(run / place)
+    first = manifest.outputs[0].model_copy(update={"sha256": "0" * 64})
+    write_manifest(run / place, manifest.model_copy(update={"outputs": [first, *manifest.outputs[1:]]}))
+    with pytest.raises(RedwhaleError, match=said):
+        gather(recipe, 2)
+
+
+def test_a_card_is_not_written_for_another_base(workspace: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(workspace / "base", tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"rope_theta": 7.0}))
+    with pytest.raises(RedwhaleError, match="base is not the one"):
+        gather(load_recipe(workspace / "redwhale.yaml", [f"base.model={base}"]), 2)
+
+
+@pytest.mark.parametrize("key", ["counts", "metrics", "fields"])
+def test_a_manifest_that_lacks_numbers_costs_the_card_alone(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    run = Path(shutil.copytree(workspace / "run", tmp_path / "run", symlinks=True))
+    path = run / "stage-3-lora" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: {}}))
+    (run / "stage-3-lora" / "model" / "README.md").unlink()
+    card.refresh(load_recipe(workspace / "redwhale.yaml", [f"workdir={run}"]), 2, console=Console(quiet=True))
+    assert "the model card is not written" in capsys.readouterr().err or key == "metrics"
 
 
 def test_a_size_chosen_by_the_curve_goes_on_to_a_model(workspace: Path, tmp_path: Path) -> None:

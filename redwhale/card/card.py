@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from redwhale.card.facts import CARD_NAME, gather
 from redwhale.core.artifact import MANIFEST_NAME
@@ -30,8 +30,9 @@ def refresh(recipe: Recipe, index: int, *, console: Console) -> None:
     try:
         if not card.exists() or card.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in read):
             write(recipe, index)
-    except (RedwhaleError, OSError) as error:
-        console.warn(f"the model card is not written: {error}")
+    except (RedwhaleError, OSError, LookupError, TypeError, ValueError, UndefinedError) as error:
+        said = error if isinstance(error, RedwhaleError | OSError) else f"a manifest has not all it needs ({error!r})"
+        console.warn(f"the model card is not written: {said}")
 
 
 def write(recipe: Recipe, index: int) -> Path:

@@ -4,61 +4,106 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from redwhale.core.artifact import Manifest, is_finished, read_manifest
+from redwhale.core.artifact import Manifest, hash_file, is_finished, read_manifest
 from redwhale.core.base import base_folder
-from redwhale.core.errors import RedwhaleError
+from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.corpus.reader import STATISTICS_NAME
 from redwhale.evaluation import compare, retention
 from redwhale.tokenizer.step import STEP as TOKENIZER_STEP
+from redwhale.training.layout import trained_parts
 
 CARD_NAME = "README.md"
-_PATHS = {"existing", "packed", "trackers", "checkpoints"}
+BASE_CONFIG = "base config.json"
+"""The role of the base's configuration among the inputs of ``init-model``."""
 
 
 def gather(recipe: Recipe, index: int) -> dict[str, Any]:
-    """Return the facts of the model that stage ``index`` (from 0) made; what is not known is None or empty."""
-    stage = read_manifest(recipe.stage_folder(index))
-    stages = [_stage(recipe, number) for number in range(index + 1)]
-    corpus = _manifest(recipe.corpus_folder)
+    """Return the facts of the model that stage ``index`` (from 0) made; what is not known is None or empty.
+
+    How it was made is what the manifests say, for the recipe may have changed since. Raises where something that it
+    was made from has been made again.
+    """
+    stages = _stages(recipe, index)
+    model_0 = _made_of(stages[0], "parent", recipe.model_0_folder)
+    tokenizer = _made_of(model_0, "tokenizer", recipe.tokenizer_folder) if model_0 else None
+    corpus = _made_of(stages[-1], "corpus", recipe.corpus_folder)
+    rows, last = [_stage(stage) for stage in stages], stages[-1]
     return {
         "name": recipe.name,
-        "stage": recipe.need("pretrain").stages[index].name,
-        "base": base_facts(recipe),
-        "parameters": _manifest_counts(recipe.model_0_folder).get("parameters"),
-        "vocabulary": _vocabulary(recipe),
-        "stages": stages,
-        "sources": _sources(recipe, stages) if corpus else [],
+        "stage": last.fields["stage"]["name"],
+        "base": base_facts(recipe, model_0),
+        "parameters": model_0.counts.get("parameters") if model_0 else None,
+        "vocabulary": _vocabulary(tokenizer),
+        "stages": rows,
+        "sources": _sources(recipe, rows) if corpus else [],
         "corpus": _corpus(corpus),
-        "bits": stage.metrics.get("end", {}).get("bits_per_byte", {}).get("language", {}),
+        "bits": last.metrics.get("end", {}).get("bits_per_byte", {}).get("language", {}),
         "compared": _compared(recipe, index),
         "kept": _kept(recipe, index),
-        "recipe": render_settings(recipe),
-        "digest": stage.digest,
-        "versions": stage.environment.get("versions", {}),
+        "recipe": render_settings(tokenizer, model_0, stages),
+        "digest": last.digest,
+        "versions": last.environment.get("versions", {}),
     }  # fmt: skip
 
 
-def render_settings(recipe: Recipe) -> str:
-    """Return the sections that say how the model was made, every value filled in; none of them holds a path."""
-    sections = {name: getattr(recipe, name) for name in ("tokenizer", "init", "pretrain")}
-    kept = {name: section.model_dump(mode="json", exclude=_PATHS) for name, section in sections.items() if section}
-    return str(yaml.safe_dump(kept, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)).strip()
+def _stages(recipe: Recipe, index: int) -> list[Manifest]:
+    """Return the manifests of stage ``index`` and of those before it, the first one first."""
+    stages = [read_manifest(recipe.stage_folder(index))]
+    for number in range(index - 1, -1, -1):
+        parent = _made_of(stages[0], "parent", recipe.stage_folder(number))
+        stages.insert(0, parent or read_manifest(recipe.stage_folder(number)))
+    return stages
 
 
-def base_facts(recipe: Recipe) -> dict[str, Any]:
-    """Return the base's name and revision, and the licence that its own card states."""
+def _made_of(made: Manifest, role: str, folder: Path) -> Manifest | None:
+    """Return the manifest of what ``made`` was made from, None where it stands elsewhere; raise where it is another."""
+    manifest = read_manifest(folder) if is_finished(folder) else None
+    digest = next((record.digest for record in made.inputs if record.role == role), None)
+    if manifest and digest and digest != manifest.digest:
+        raise RedwhaleError(
+            "this was made again since the model was trained on it", where=str(folder),
+            fix="make what follows again too (`redwhale status` names it)", exit_code=USAGE,
+        )  # fmt: skip
+    return manifest
+
+
+def render_settings(tokenizer: Manifest | None, model_0: Manifest | None, stages: Sequence[Manifest]) -> str:
+    """Return as YAML how the model was made, by sections of a recipe; what is the same in all stages stands once."""
+    sections: dict[str, Any] = {
+        name: manifest.fields for name, manifest in (("tokenizer", tokenizer), ("init", model_0)) if manifest
+    }
+    own = [{key: value for key, value in stage.fields.items() if key != "stage"} for stage in stages]
+    shared = {key: value for key, value in own[0].items() if all(fields.get(key) == value for fields in own)}
+    sections["pretrain"] = shared | {"stages": [
+        stage.fields["stage"] | {key: value for key, value in fields.items() if key not in shared}
+        for stage, fields in zip(stages, own, strict=True)
+    ]}  # fmt: skip
+    return str(
+        yaml.safe_dump(sections, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
+    ).strip()
+
+
+def base_facts(recipe: Recipe, model_0: Manifest | None) -> dict[str, Any]:
+    """Return the base's name and revision, and the licence that its own card states.
+
+    Raises where the recipe names another base than the one that ``model_0`` was made from.
+    """
     facts: dict[str, Any] = {"model": "a base model", "revision": None, "licence": {}, "is_folder": True}
     if (base := recipe.base) is None:
         return facts
     facts |= {"model": base.model, "revision": base.revision, "is_folder": False}
+    folder = None
     with contextlib.suppress(RedwhaleError):  # not fetched to this machine
         folder = base_folder(recipe, fetch=False)
+    if folder is not None:
+        _check_base(folder, model_0)
         if recipe.path(base.model) == folder:  # its path is the trainer's own business
             facts |= {"model": folder.name, "is_folder": True}
         facts["licence"] = stated_licence(folder / CARD_NAME)
@@ -82,48 +127,41 @@ def stated_licence(card: Path) -> dict[str, str]:
     return {key: str(front[key]) for key in ("license", "license_name", "license_link") if front.get(key)}
 
 
-def _manifest(folder: Path) -> Manifest | None:
-    return read_manifest(folder) if is_finished(folder) else None
+def _check_base(folder: Path, model_0: Manifest | None) -> None:
+    record = next((record for record in model_0.inputs if record.role == BASE_CONFIG), None) if model_0 else None
+    config = folder / "config.json"
+    if record and config.is_file() and hash_file(config) != record.digest:
+        raise RedwhaleError(
+            "the recipe's base is not the one that the model was made from", where=str(folder),
+            fix="put `base` back, or make the chain again from it", exit_code=USAGE,
+        )  # fmt: skip
 
 
-def _manifest_counts(folder: Path) -> dict[str, Any]:
-    manifest = _manifest(folder)
-    return manifest.counts if manifest else {}
-
-
-def _vocabulary(recipe: Recipe) -> dict[str, Any]:
+def _vocabulary(tokenizer: Manifest | None) -> dict[str, Any]:
     """Return sizes, and the share of the base's tokens that the same Korean text takes now."""
-    manifest = _manifest(recipe.tokenizer_folder)
-    if manifest is None or manifest.step != TOKENIZER_STEP:
+    if tokenizer is None or tokenizer.step != TOKENIZER_STEP:
         return {}
-    korean = manifest.metrics.get("languages", {}).get("ko", {})
+    korean = tokenizer.metrics.get("languages", {}).get("ko", {})
     return {
-        "base": manifest.counts.get("base_tokens"), "new": manifest.counts.get("new_tokens"),
+        "base": tokenizer.counts.get("base_tokens"), "new": tokenizer.counts.get("new_tokens"),
         "ratio": korean.get("ratio"),
     }  # fmt: skip
 
 
-def _stage(recipe: Recipe, number: int) -> dict[str, Any]:
+def _stage(manifest: Manifest) -> dict[str, Any]:
     """Return what a stage trained, on how much, and how."""
-    settings, manifest = recipe.need("pretrain").stages[number], read_manifest(recipe.stage_folder(number))
-    train = settings.train.model_dump(exclude_defaults=True, mode="json")
+    settings = manifest.fields["stage"]
     return {
-        "name": settings.name,
-        "train": ", ".join(f"{part}: {_word(value)}" for part, value in train.items()),
+        "name": settings["name"],
+        "train": trained_parts(settings["train"]),
         "tokens": manifest.counts["tokens"],
         "trained": manifest.counts.get("trainable_parameters"),
-        "learning_rate": f"{settings.learning_rate:g}",
-        "schedule": settings.schedule,
+        "learning_rate": f"{settings['learning_rate']:g}",
+        "schedule": settings["schedule"],
         "hours": manifest.timings.get("wall_seconds", 0.0) / 3600,
         "engine": manifest.metrics.get("engine"),
         "mixture": manifest.counts.get("realised_mixture", {}),
     }
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key} {item}" for key, item in value.items() if item is not None)
-    return str(value)
 
 
 def _sources(recipe: Recipe, stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -168,5 +206,5 @@ def _compared(recipe: Recipe, index: int) -> dict[str, Any]:
 
 def _kept(recipe: Recipe, index: int) -> dict[str, Any] | None:
     """Return what `eval retention` found of the model's English, None where it has not run."""
-    manifest = _manifest(retention.result_folder(recipe, str(index + 1)))
-    return manifest.metrics if manifest else None
+    folder = retention.result_folder(recipe, str(index + 1))
+    return read_manifest(folder).metrics if is_finished(folder) else None

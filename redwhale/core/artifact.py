@@ -94,7 +94,8 @@ class Manifest(BaseModel):
     gates: list[GateRecord] = []
     """Limits that were checked; judged anew at each command, by the recipe as it is then."""
     timings: dict[str, float] = {}
-    """`wall_seconds` and `cpu_seconds` of the process that finished."""
+    """`wall_seconds` and `cpu_seconds` of the process that finished; a stage's `wall_seconds` have those of earlier
+    processes in them, up to the checkpoints from which it went on."""
     environment: dict[str, Any] = {}
     """Python, platform, host, cores, versions of packages; no part of the identity."""
 

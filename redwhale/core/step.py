@@ -47,12 +47,14 @@ class Built:
     """What a step's build returns: its output files and the numbers for the manifest.
 
     ``sha256`` are digests of outputs that were taken while writing, which spares reading these again.
+    ``earlier_seconds``: what earlier processes took for the part that this one went on from, where that is known.
     """
 
     outputs: list[Path]
     counts: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     sha256: dict[Path, str] = field(default_factory=dict)
+    earlier_seconds: float = 0.0
 
 
 def scratch_of(folder: Path) -> Path:
@@ -106,7 +108,7 @@ def produce(
             metrics=built.metrics,
             gates=plan.gates(built.counts),
             timings={
-                "wall_seconds": round(time.perf_counter() - started, 3),
+                "wall_seconds": round(built.earlier_seconds + time.perf_counter() - started, 3),
                 "cpu_seconds": round(time.process_time() - started_cpu, 3),
             },
             environment=environment(),

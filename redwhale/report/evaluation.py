@@ -34,7 +34,7 @@ def models_of(recipe: Recipe) -> dict[str, str]:
 def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
     """Return what stands of each measure; None where nothing has been measured."""
     if recipe.evaluate is None:
-        reader.lacks("evaluation: the recipe has no section `evaluate`", "eval", "bpb")
+        reader.lacks("evaluation", "eval", "bpb")
         return None
     models = models_of(recipe)
     last = list(models)[-1]

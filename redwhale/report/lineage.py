@@ -27,7 +27,7 @@ def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
             if manifest:
                 manifests[step.name] = (step.folder, manifest)
     if not manifests:
-        reader.lacks("nothing is finished yet", "run")
+        reader.lacks(*("a first result", "run") if steps else ("a first result, for the recipe has no sections yet",))
         return None
     names = {manifest.digest: name for name, (_, manifest) in manifests.items()}
     folders = {folder.name: manifest.digest for folder, manifest in manifests.values()}

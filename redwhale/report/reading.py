@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jinja2 import UndefinedError
+
 from redwhale.core.artifact import Manifest, is_finished, read_manifest
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 
 Found = TypeVar("Found")
 # What reading a file raises where it is not as its step wrote it: gone, cut, or of another shape.
-_DAMAGE = (RedwhaleError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+_DAMAGE = (RedwhaleError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, UndefinedError)
+_SECTION_OF = {"preprocess": "preprocess", "train-tokenizer": "tokenizer", "init-model": "init", "pretrain": "pretrain",
+               "eval": "evaluate"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Undone:
-    """Something that is not made yet, and the command that makes it."""
+    """Something that is not made yet, and the command that makes it; None where the recipe has to say more first."""
 
     what: str
-    command: str
+    command: str | None
 
 
 @dataclass
@@ -40,8 +44,12 @@ class Reader:
         return self.attempt(folder, lambda: read_manifest(folder))
 
     def lacks(self, what: str, *command: str) -> None:
-        """Note what is not done and the command, in words, that makes it."""
-        self.undone.append(Undone(what, self.recipe.command(*command)))
+        """Note what is not done and the command, in words, that makes it: none where the recipe lacks its section."""
+        section = _SECTION_OF.get(command[0]) if command else None
+        if section and getattr(self.recipe, section) is None:
+            self.undone.append(Undone(f"{what}, for the recipe has no section `{section}`", None))
+        else:
+            self.undone.append(Undone(what, self.recipe.command(*command) if command else None))
 
     def attempt(self, place: Path | str, read: Callable[[], Found]) -> Found | None:
         """Return what ``read`` returns, None (noted, with the place) where what it reads is damaged."""
@@ -63,12 +71,13 @@ class Reader:
 
 @dataclass(frozen=True)
 class Section:
-    """A section as it is rendered: ``facts`` and ``plots`` by name, None and none where nothing is done yet."""
+    """A section as it stands in the page: ``body`` is its HTML, empty where there are no ``facts`` yet."""
 
     key: str
     title: str
     facts: dict[str, Any] | None
     plots: dict[str, Any]
+    body: str
     undone: tuple[Undone, ...]
     damaged: tuple[str, ...]
 

@@ -5,10 +5,11 @@ What is not done is said with the command that makes it; what is damaged is name
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from redwhale.core.console import Console, redact
@@ -52,38 +53,53 @@ def write(recipe: Recipe, out: Path | None, *, console: Console) -> dict[str, An
 
 def gather(recipe: Recipe, *, console: Console) -> list[Section]:
     """Return all sections, the summary first; it is made of the facts of the others."""
-    sections = [read_section(recipe, *entry, console=console) for entry in _SECTIONS]
+    templates = _templates()
+    sections = [read_section(recipe, *entry, templates=templates, console=console) for entry in _SECTIONS]
     others = {section.key: section.facts for section in sections}
     reader = Reader(recipe)
     facts = summary.gather(recipe, reader, others)
-    damaged = dict.fromkeys([*reader.damaged, *(line for section in sections for line in section.damaged)])
-    first = Section("summary", "Summary", facts, {}, tuple(reader.undone), tuple(damaged))
-    return [first, *sections]
+    damaged = tuple(dict.fromkeys([*reader.damaged, *(line for section in sections for line in section.damaged)]))
+    body = _body(templates, "summary", facts, {}, damaged)
+    return [Section("summary", "Summary", facts, {}, body, tuple(reader.undone), damaged), *sections]
 
 
 def read_section(
-    recipe: Recipe, key: str, title: str, gather: Gather, draw: Draw | None, *, console: Console
+    recipe: Recipe, key: str, title: str, gather: Gather, draw: Draw | None, *, templates: Environment,
+    console: Console,
 ) -> Section:  # fmt: skip
-    """Return a section with its plots; one that cannot be read has no facts and says why."""
+    """Return a section with its plots; one that cannot be read, or lacks what is shown, has no facts and says why."""
     reader = Reader(recipe)
+    body = None
     with console.progress(f"report: {key}", 1, "sections"):
         facts = reader.attempt(key, lambda: gather(recipe, reader))
         plots = (reader.attempt(f"plots of {key}", lambda: draw(facts)) or {}) if draw and facts else {}
-    return Section(key, title, facts, plots, tuple(reader.undone), tuple(reader.damaged))
+        if facts:
+            body = reader.attempt(key, lambda: _body(templates, key, facts, plots))
+    shown = None if body is None else facts
+    return Section(key, title, shown, plots, body or "", tuple(reader.undone), tuple(reader.damaged))
 
 
 def render(sections: list[Section]) -> str:
     """Return the page; every text is escaped, and what looks like a secret is left out of it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    templates = _templates()
+    source = templates.loader.get_source(templates, "report.css")[0] if templates.loader else ""
+    by_key = {section.key: section for section in sections}
+    return templates.get_template("report.html").render(sections=sections, by_key=by_key, css=Markup(source))
 
+
+def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("redwhale.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_without_secrets,
     )  # fmt: skip
     environment.filters |= FILTERS
-    source = environment.loader.get_source(environment, "report.css")[0] if environment.loader else ""
-    by_key = {section.key: section for section in sections}
-    return environment.get_template("report.html").render(sections=sections, by_key=by_key, css=Markup(source))
+    return environment
+
+
+def _body(
+    templates: Environment, key: str, facts: dict[str, Any], plots: dict[str, Any], damaged: Sequence[str] = ()
+) -> str:  # fmt: skip
+    return Markup(templates.get_template(f"{key}.html").render(facts=facts, plots=plots, damaged=damaged))
 
 
 def _without_secrets(value: Any) -> Any:

@@ -27,8 +27,10 @@ def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
         found = reader.attempt(path, lambda path=path: read_rows(path)) if path.is_file() else None  # type: ignore[misc]
         rows += [{**row, "stage": f"{index + 1} {stage.name}"} for row in found or []]
     written = _written(recipe, reader)
-    if not rows:
-        reader.lacks("samples while training (`pretrain.measure.samples`)", "pretrain", "--stage", "1")
+    if recipe.pretrain and not recipe.pretrain.measure.samples:
+        reader.lacks("samples while training, for `pretrain.measure.samples` is 0")
+    elif not rows:
+        reader.lacks("samples while training", "pretrain", "--stage", "1")
     return {"prompts": by_prompt(rows), "written": written} if rows or written else None
 
 

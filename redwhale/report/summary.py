@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from redwhale import chain, chain_status
-from redwhale.core.artifact import is_finished, read_manifest
+from redwhale.core.artifact import GateRecord, Manifest, is_finished, read_manifest
+from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.evaluation.compare import MEAN
 from redwhale.report.evaluation import BASE
@@ -18,7 +20,7 @@ Facts = dict[str, dict[str, Any] | None]
 """The facts of the other sections by key."""
 _BAD_STATES = {
     "changed": "was made from other settings than the recipe has now", "damaged": "has a file that is gone or another",
-    "stale": "was made from what is to be made again", "stopped": "was stopped by a gate",
+    "stale": "was made from what is to be made again",
 }  # fmt: skip
 
 
@@ -29,19 +31,28 @@ def gather(recipe: Recipe, reader: Reader, others: Facts) -> dict[str, Any]:
     gates: list[dict[str, Any]] = []
     seconds = 0.0
     for link in reader.attempt(recipe.file, lambda: chain.chain_steps(recipe)) or []:
-        manifest = None
-        if is_finished(link.folder):
-            manifest = reader.attempt(link.folder, lambda folder=link.folder: read_manifest(folder))  # type: ignore[misc]
-        for gate in manifest.gates if manifest else []:
-            gates.append({"step": link.name, **gate.model_dump()})
-        seconds += manifest.timings.get("wall_seconds", 0.0) if manifest else 0.0
+        manifest = (
+            reader.attempt(link.folder, partial(read_manifest, link.folder)) if is_finished(link.folder) else None
+        )
+        if manifest:
+            gates += [{"step": link.name, **gate.model_dump()} for gate in _judged(link, manifest)]
+            seconds += manifest.timings.get("wall_seconds", 0.0)
     done = sum(step["state"] == "done" for step in steps)
     return {
         "name": recipe.name, "base": _base(recipe), "recipe": recipe.file.name,
         "steps": [step | {"folder": reader.shown(step["folder"])} for step in steps], "done": done, "gates": gates,
         "next": state.next_command if state else None, "seconds": seconds,
-        "headline": headline(others), "warnings": warnings(steps, gates, others, known=reader.damaged),
+        "headline": reader.attempt("headline", lambda: headline(others)) or [],
+        "warnings": reader.attempt("warnings", lambda: warnings(steps, gates, others, known=reader.damaged)) or [],
     }  # fmt: skip
+
+
+def _judged(link: chain.ChainStep, manifest: Manifest) -> list[GateRecord]:
+    """Return the gates as the recipe has them now; the manifest has those only from the next run on."""
+    try:
+        return link.plan().gates(manifest.counts)
+    except (RedwhaleError, LookupError, TypeError):  # not planned here, as what another recipe made; or lacking a count
+        return manifest.gates
 
 
 def _base(recipe: Recipe) -> str:
@@ -107,7 +118,7 @@ def warnings(
     found += [
         f"{step['step']} {_BAD_STATES[step['state']]}" + (f" ({'; '.join(step['why'][:3])})" if step["why"] else "")
         for step in steps
-        if step["state"] in ("changed", "damaged", "stale") and not (step["why"] and set(step["why"]) <= set(known))
+        if step["state"] in _BAD_STATES and not (step["why"] and set(step["why"]) <= set(known))
     ]
     lineage, measured = others.get("lineage"), others.get("evaluation")
     if lineage and lineage["stale"]:

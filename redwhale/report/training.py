@@ -13,9 +13,9 @@ from redwhale.report.metrics import Metrics, Thinned, read_metrics
 from redwhale.report.plots import Curve, Plot
 from redwhale.report.reading import Reader
 from redwhale.training.estimate.cards import ASSUMED_UTILISATION
+from redwhale.training.layout import METRICS_NAME, trained_parts
 from redwhale.training.schedule import Course
 
-METRICS_NAME = "metrics.jsonl"
 _LANGUAGE, _RATE, _QUESTIONS = "bits_per_byte/language/", "learning_rate/", "after/kobest/"
 _GIB = 2**30
 Points = list[tuple[float, float]]
@@ -24,8 +24,8 @@ Points = list[tuple[float, float]]
 def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
     """Return rows of stages and the curves of those that have begun; None where none has."""
     settings = recipe.pretrain
-    if settings is None or not settings.stages:
-        reader.lacks("training: the recipe has no stages", "pretrain", "--stage", "1")
+    if settings is None:
+        reader.lacks("training", "pretrain", "--stage", "1")
         return None
     stages: list[dict[str, Any]] = []
     curves: dict[str, list[tuple[str, Points]]] = {}
@@ -38,11 +38,15 @@ def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
         if metrics and metrics.unreadable:
             reader.damaged.append(f"{reader.shown(path)}: {metrics.unreadable} lines that cannot be read are left out")
         planned = Course.of(settings, index).tokens
-        row = reader.attempt(folder, lambda m=manifest, k=metrics: stage_row(m, k)) or {}  # type: ignore[misc]
-        row |= {
-            "number": index + 1, "name": stage.name, "begins": begins, "planned_tokens": planned,
-            "state": "done" if is_finished(folder) else "begun" if metrics else "not begun",
-        }  # fmt: skip
+        row = reader.attempt(folder, lambda m=manifest, k=metrics: stage_row(m, k))  # type: ignore[misc]
+        state = "damaged" if row is None else "done" if is_finished(folder) else "begun" if metrics else "not begun"
+        row = (stage_row(None, metrics) if row is None else row) | {
+            "number": index + 1,
+            "name": stage.name,
+            "begins": begins,
+            "planned_tokens": planned,
+            "state": state,
+        }
         stages.append(row)
         if metrics:
             for name, own in curves_of(metrics).items():
@@ -88,7 +92,7 @@ def stage_row(manifest: Manifest | None, metrics: Metrics | None) -> dict[str, A
         "tokens": counts["tokens"], "done_tokens": counts["tokens"], "steps": counts["steps"],
         "trained": counts["trainable_parameters"], "skipped": counts.get("skipped_updates"),
         "mixture": counts.get("realised_mixture", {}), "english_over_base": counts.get("english_over_base"),
-        "trains": describe(manifest.fields["stage"]["train"]), "rate": manifest.fields["stage"]["learning_rate"],
+        "trains": trained_parts(manifest.fields["stage"]["train"]), "rate": manifest.fields["stage"]["learning_rate"],
         "loss": numbers["loss"], "start": start, "end": end, "tokens_per_second": numbers["tokens_per_second"],
         "mfu": numbers.get("mfu"), "hfu": numbers.get("hfu"), "other_seconds": numbers["seconds"],
         "peak": numbers["peak_memory_bytes"], "planned_peak": numbers.get("planned_peak_bytes"),
@@ -107,14 +111,6 @@ def planned_seconds(row: dict[str, Any]) -> float | None:
     if not row.get("hfu") or not row.get("seconds"):
         return None
     return float(row["seconds"] * row["hfu"] / ASSUMED_UTILISATION)
-
-
-def describe(train: dict[str, Any]) -> str:
-    """Return what a stage trains, in the recipe's own words."""
-    words = [f"{part} {how}" for part, how in train.items() if part != "lora" and how not in (None, "none")]
-    if lora := train.get("lora"):
-        words.append(f"LoRA of rank {lora['rank']}")
-    return ", ".join(words)
 
 
 def curves_of(metrics: Metrics) -> dict[str, dict[str, Points]]:

@@ -48,7 +48,8 @@ class StageState:
 
     ``updates`` are those applied at a learning rate above 0; ``measured`` maps a step to its measurements;
     ``base_english``: the base's bits per byte; ``recent_losses``: those that a spike is judged by;
-    ``micro_batch``: sequences per pass, which decide the order of sums.
+    ``micro_batch``: sequences per pass, which decide the order of sums; ``seconds``: what the stage took up to here,
+    over all processes that went on from one another, in parts as ``Meter.taken`` has them.
     """
 
     step: int = 0
@@ -63,6 +64,7 @@ class StageState:
     last_loss: float | None = None
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     micro_batch: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def save(

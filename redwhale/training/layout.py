@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from redwhale.core.recipe.machine import Machine
 
 CHECKPOINTS_NAME = "checkpoints"
 CHECKPOINT_PREFIX = "step-"
 METRICS_NAME = "metrics.jsonl"
+
+
+def trained_parts(train: Mapping[str, Any]) -> str:
+    """Return what a stage trains, in the recipe's own words; ``train`` as a manifest has it."""
+    words = [f"{part} {how}" for part, how in train.items() if part != "lora" and how not in (None, "none")]
+    if lora := train.get("lora"):
+        words.append(f"LoRA of rank {lora['rank']}")
+    return ", ".join(words)
 
 
 def process_count() -> int:

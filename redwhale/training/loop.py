@@ -71,7 +71,7 @@ def train(run: StageRun, state: StageState, meter: Meter) -> None:
     with meter.timing("measuring"):
         measuring.measure(run, state, meter)
     measuring.check_start(run, state)
-    _stop_at_gate(run, state)
+    _stop_at_gate(run, state, meter)
     before = state.step * course.step_tokens
     with stop_signals() as stopping, run.console.progress(run.name, course.tokens, "tokens", before=before) as progress:
         meter.restart_clock()
@@ -124,10 +124,10 @@ def _measure_and_save(run: StageRun, state: StageState, meter: Meter, *, stop: b
         with meter.timing("measuring"):
             measuring.measure(run, state, meter)
         if not ends:  # the end of a stage is judged with its manifest
-            _stop_at_gate(run, state)
+            _stop_at_gate(run, state, meter)
     if ends or stop or run.course.passes(run.settings.checkpoints.every, step=state.step):
         with meter.timing("checkpoints"):
-            _save(run, state)
+            _save(run, state, meter)
 
 
 def _step_seed(run: StageRun, step: int) -> int:
@@ -188,17 +188,18 @@ def _rates(run: StageRun, share: float) -> dict[str, float]:
     return {tensor.part: tensor.learning_rate * share for tensor in run.trained}
 
 
-def _stop_at_gate(run: StageRun, state: StageState) -> None:
+def _stop_at_gate(run: StageRun, state: StageState, meter: Meter) -> None:
     error = measuring.english_gate(run, state)
     if error is not None:
         if state.step:
-            _save(run, state)
+            _save(run, state, meter)
         raise error
 
 
-def _save(run: StageRun, state: StageState) -> None:
+def _save(run: StageRun, state: StageState, meter: Meter) -> None:
     """Keep a checkpoint; while updates are skipped none is removed for it: one of before that must stay."""
     keep = None if state.skipped_in_row else run.settings.checkpoints.keep
+    state.seconds = meter.taken()
     checkpoint.save(
         run.folder / CHECKPOINTS_NAME, state, engine=run.engine, trained=run.trained, keep=keep, world=run.world
     )

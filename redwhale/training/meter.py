@@ -8,7 +8,7 @@ import math
 import mmap
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,18 +47,21 @@ class Meter:
 
     ``work`` are the operations of a token, ``devices`` share them, ``peak_flops`` is what one could do a second
     (0 where that is not known, as of a CPU). ``trackers`` get every row too, those kept of an earlier run first.
+    ``before``: what earlier processes took for the steps that are kept (``taken``).
     """
 
     def __init__(
         self, folder: Path | None, *, resumed_step: int, device: torch.device, work: Work | None = None,
         devices: int = 1, peak_flops: float = 0.0, trackers: Sequence[Tracker] = (),
+        before: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         self._path = folder / METRICS_NAME if folder is not None else None
         self._device, self._trackers = device, trackers
         self._work, self._devices, self._peak_flops = work, devices, peak_flops
         self._seconds, self._tokens = 0.0, 0
-        self.seconds = {"data": 0.0, "checkpoints": 0.0, "measuring": 0.0}
-        self._last, self._data_before = time.perf_counter(), 0.0
+        self.seconds = {"stage": 0.0, "data": 0.0, "checkpoints": 0.0, "measuring": 0.0} | dict(before or {})
+        self._last = self._counted = time.perf_counter()
+        self._data_before = self.seconds["data"]
         if self._path is not None:
             _cut_rows(self._path, resumed_step)
             if trackers:
@@ -74,6 +77,13 @@ class Meter:
             yield
         finally:
             self.seconds[part] += time.perf_counter() - started
+
+    def taken(self) -> dict[str, float]:
+        """Return the stage's seconds up to now: ``stage`` in all, of these ``data``, ``checkpoints``, ``measuring``."""
+        now = time.perf_counter()
+        self.seconds["stage"] += now - self._counted
+        self._counted = now
+        return {part: round(seconds, 3) for part, seconds in self.seconds.items()}
 
     def restart_clock(self) -> None:
         """Begin timing here: what came before (measuring, saving) is not part of the next step."""

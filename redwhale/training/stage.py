@@ -76,6 +76,7 @@ def _train_stage(
     if stored:
         runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
         state = stored.state
+    earlier = state.seconds.get("stage", 0.0)
     state.micro_batch = data.batcher.micro_batch
     facts = setup.describe(runner, settings, world=world)
     console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
@@ -95,7 +96,10 @@ def _train_stage(
     files, gap = setup.export_model(recipe, index, masters, logits=logits)
     facts |= {"planned_peak_bytes": planned.memory.peak, "export_logit_gap": gap}
     facts |= {"measured_as": parent.measured_as(settings, world=world)}
-    return Built(files, counts=setup.counts(data, state, trained), metrics=_metrics(state, watch, world) | facts)
+    return Built(
+        files, counts=setup.counts(data, state, trained), metrics=_metrics(state, watch, world) | facts,
+        earlier_seconds=earlier,
+    )  # fmt: skip
 
 
 def _watch(
@@ -104,7 +108,7 @@ def _watch(
     return Meter(
         recipe.stage_folder(index) if world.leads else None, resumed_step=state.step, device=world.device,
         work=planned.work, devices=world.size, peak_flops=planned.card.bf16_flops if planned.card else 0.0,
-        trackers=takers,
+        trackers=takers, before=state.seconds,
     )  # fmt: skip
 
 
@@ -114,6 +118,6 @@ def _metrics(state: StageState, watch: Meter, world: World) -> dict[str, Any]:
         "loss": {"first": state.first_loss, "last": state.last_loss},
         "start": measured[0][1], "end": measured[-1][1], "measured": dict(measured),
         "tokens_per_second": round(watch.tokens_per_second, 1), **watch.utilisation(watch.tokens_per_second),
-        "seconds": {part: round(seconds, 3) for part, seconds in watch.seconds.items()},
+        "seconds": watch.taken(),
         "peak_memory_bytes": meter.peak_memory_bytes(world.device), "base_english": state.base_english,
     }  # fmt: skip

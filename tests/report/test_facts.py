@@ -27,6 +27,7 @@ from redwhale.report import (
 from redwhale.report.formats import change, gib, share, size, whole
 from redwhale.report.metrics import Metrics
 from redwhale.report.reading import evenly, excerpt
+from redwhale.training.layout import trained_parts
 
 
 def source(name: str, **more: Any) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def test_parts_with_one_learning_rate_are_one_curve() -> None:
     found = training.curves_of(metrics)
     assert found["rate"] == {"embedding + head": [(1.0, 0.1), (2.0, 0.1)], "layers": [(1.0, 0.01), (2.0, 0.01)]}
     assert list(found["norm"]) == ["mean"] and "loss" not in found and "questions" not in found
-    assert training.describe({"embedding": "new", "layers": "none", "lora": {"rank": 8}}) == (
+    assert trained_parts({"embedding": "new", "layers": "none", "lora": {"rank": 8}}) == (
         "embedding new, LoRA of rank 8"
     )
 

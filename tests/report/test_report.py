@@ -131,8 +131,16 @@ def test_a_recipe_of_which_nothing_is_done_says_how_to_begin(tmp_path: Path) -> 
     assert not any(told[key]["done"] for key in SECTIONS[1:])
     page = Path(json.loads(done.stdout)["file"]).read_text(encoding="utf-8")
     assert "<h1>새 &lt;모델&gt;</h1>" in page
+    assert "<code>" not in page  # no command would do anything yet
+    for section in ("preprocess", "tokenizer", "init", "pretrain", "evaluate"):
+        assert f"for the recipe has no section `{section}`." in page
+
+
+def test_a_recipe_of_which_nothing_is_done_names_the_commands(finished: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(finished / "redwhale.yaml", [f"workdir={tmp_path}"])
+    page = report.render(report.gather(recipe, console=QUIET))
     for command in ("preprocess", "train-tokenizer", "init-model", "pretrain --stage 1", "eval bpb", "run"):
-        assert f"<code>redwhale {command} -c " in page
+        assert f"<code>redwhale {command}" in page
 
 
 @pytest.mark.parametrize(
@@ -157,6 +165,42 @@ def test_damage_is_named_and_the_rest_stands(
     assert "Damaged:" in page and [key for key in Page(page).ids if key in SECTIONS] == SECTIONS
     others = [one for one in sections.values() if one.key not in (section, "summary", "lineage")]
     assert all(one.facts for one in others)
+
+
+@pytest.mark.parametrize(("folder", "part", "key", "section"), [
+    ("stage-2-odd", "metrics", "loss", "training"),
+    ("stage-2-odd", "counts", "trainable_parameters", "training"),
+    ("stage-2-odd", "fields", "stage", "training"),
+    ("tokenizer", "metrics", "languages", "tokenizer"),
+    ("model-0", "counts", "rows", "initialisation"),
+    ("evaluation/base/bits_per_byte", "metrics", "languages", "evaluation"),
+])  # fmt: skip
+def test_a_manifest_that_lacks_a_number_costs_its_place_alone(
+    copied: Path, folder: str, part: str, key: str, section: str
+) -> None:
+    path = copied / "run" / folder / "manifest.json"
+    raw = json.loads(path.read_text())
+    raw[part].pop(key, None)
+    path.write_text(json.dumps(raw))
+    done = redwhale("report", "--json", "--set", "preprocess.gates.bad_records.above=5%", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["sections"]
+    assert [key for key in SECTIONS[:-1] if not told[key]["done"]] in ([], [section])
+    page = Page((copied / "run" / "report.html").read_text(encoding="utf-8"))
+    assert [own for own in page.ids if own in SECTIONS] == SECTIONS
+
+
+@pytest.mark.parametrize("part", ["loss", "start", "seconds", "peak_memory_bytes"])
+def test_a_stage_without_its_numbers_is_said_to_be_damaged(copied: Path, part: str) -> None:
+    path = copied / "run" / "stage-2-odd" / "manifest.json"
+    raw = json.loads(path.read_text())
+    del raw["metrics"][part]
+    path.write_text(json.dumps(raw))
+    sections = {one.key: one for one in report.gather(recipe_of(copied), console=QUIET)}
+    facts = sections["training"].facts
+    assert facts and [stage["state"] for stage in facts["stages"]] == ["done", "damaged", "done"]
+    assert any(part in line for line in sections["training"].damaged)
+    assert "damaged: 1.02k of 1.02k tokens" in " ".join(Page(report.render(list(sections.values()))).text.split())
 
 
 def test_a_stage_at_work_shows_how_far_it_is(copied: Path) -> None:

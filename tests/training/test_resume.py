@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from redwhale.training.layout import CHECKPOINTS_NAME
 from tests import forked
 from tests.training.stages import rows, run, stage, state_of, write_recipe
 
+SLEPT = 1.0
+"""Seconds that a measurement takes before the signal; those of the process that goes on come on top."""
+
 
 class Stop:
     """Send SIGTERM to this process at a measurement, as a cluster that wants its machine back does."""
@@ -32,6 +36,7 @@ class Stop:
     def __call__(self, model: Any, tokenizer: Any) -> dict[str, int]:
         self.calls += 1
         if self.calls == self.at:
+            time.sleep(SLEPT)
             os.kill(os.getpid(), signal.SIGTERM)
         return {"calls": self.calls}
 
@@ -66,6 +71,8 @@ def test_a_stage_that_is_told_to_stop_goes_on_bit_by_bit(
     assert course(whole) == course(halves)
     assert list(manifest.metrics["measured"]) == ["0", "1", "2", "3", "4", "5"]
     assert manifest.metrics["loss"] == read_manifest(whole.stage_folder(0)).metrics["loss"]
+    taken = manifest.metrics["seconds"]  # of both processes
+    assert manifest.timings["wall_seconds"] >= taken["stage"] >= taken["measuring"] >= SLEPT
 
 
 def kill_at(root: Path, point: str, index: int = 0) -> None:
