@@ -16,23 +16,23 @@ def main() -> NoReturn:
     from redwhale.core.errors import FAILED, INTERRUPTED, USAGE, RedwhaleError
 
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
+    debug, json = len(arguments) < len(sys.argv) - 1, "--json" in arguments
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     code: Any = FAILED
     try:
         code = app(args=arguments, prog_name="redwhale", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer has turned Ctrl-C into it
-            code = _fail([_INTERRUPTED], INTERRUPTED, debug=False)
+            code = _fail([_INTERRUPTED], INTERRUPTED, debug=False, json=json)
     except RedwhaleError as error:
-        code = _fail([str(e) for e in (error, *error.others)], error.exit_code, debug=debug)
+        code = _fail([str(e) for e in (error, *error.others)], error.exit_code, debug=debug, json=json)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail([_INTERRUPTED], INTERRUPTED, debug=debug)
+        code = _fail([_INTERRUPTED], INTERRUPTED, debug=debug, json=json)
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # a bare `redwhale`: its message is the whole help
             print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
             sys.exit(USAGE)
         text, code = _explain(error)
-        code = _fail([text], code, debug=debug)
+        code = _fail([text], code, debug=debug, json=json)
     sys.exit(code)
 
 
@@ -61,16 +61,20 @@ def _explain(error: Exception) -> tuple[str, int]:
     return f"{kind}: {error}; this is a fault of redwhale, see it with --debug", FAILED
 
 
-def _fail(lines: list[str], code: int, *, debug: bool) -> int:
+def _fail(lines: list[str], code: int, *, debug: bool, json: bool) -> int:
+    """Say what failed, a line each on stderr; with ``--json`` also as the one document on stdout."""
     from redwhale.core.console import Console, redact
 
     if debug:
         import traceback
 
         print(redact(traceback.format_exc()), file=sys.stderr, end="")
-    console = Console()
+    lines = [redact(" ".join(line.split())) for line in lines]
+    sys.stdout = sys.__stdout__  # a command sends what libraries print elsewhere
+    console = Console(json_output=json)
     for line in lines:
-        console.error(" ".join(line.split()))
+        console.error(line)
+    console.errors(lines, code)
     return code
 
 

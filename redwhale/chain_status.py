@@ -11,17 +11,17 @@ from typing import Any
 
 from redwhale.chain import ChainStep, chain_steps, state_of_step, uses_existing
 from redwhale.core.artifact import is_finished, read_manifest
+from redwhale.core.begun import LOG_NAME, begun_identity
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.lock import holder_of
 from redwhale.core.publish import TEMPORARY_PREFIX
 from redwhale.core.recipe.recipe import Recipe
-from redwhale.core.step import SCRATCH_NAME, begun_identity
+from redwhale.core.step import SCRATCH_NAME
 from redwhale.training.layout import CHECKPOINTS_NAME
 from redwhale.training.progress import StageProgress, read_progress
 from redwhale.training.schedule import Course
 
 _TO_BE_MADE_AGAIN = ("changed", "damaged")
-_LOG_NAME = "log.txt"
 _LOG_TAIL_BYTES = 4096
 
 
@@ -134,7 +134,7 @@ def _row(
     elif state in ("running", "interrupted"):
         index = _stage_of(recipe, step)
         progress = None if index is None else read_progress(step.folder, Course.of(recipe.need("pretrain"), index))
-        words = last_words(step.folder / _LOG_NAME)
+        words = last_words(step.folder / LOG_NAME)
     return StepStatus(
         step.name, state, why, str(step.folder), step.command, result_bytes, scratch_bytes, made, seconds, progress,
         words,

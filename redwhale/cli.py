@@ -11,7 +11,7 @@ from redwhale import cli_completion
 from redwhale.cli_doctor import doctor
 from redwhale.cli_evaluation import evaluation_app
 from redwhale.cli_new import new
-from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, finish
+from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, begin_console, finish
 from redwhale.cli_plan import plan
 from redwhale.cli_report import report
 
@@ -174,12 +174,9 @@ def demo(
 
     Run the whole chain on the bundled Korean text, on a CPU, in a few minutes.
     """
-    from redwhale.core.console import Console, keep_stdout_for_data
     from redwhale.demo import run_demo
 
-    console = Console(json_output=json, quiet=quiet)
-    keep_stdout_for_data()
-    run_demo(out, console=console)
+    run_demo(out, console=begin_console(json=json, quiet=quiet))
 
 
 app.command("new", short_help="Write a complete, commented recipe.")(new)
@@ -211,12 +208,11 @@ def show_recipe(
 
     Print the recipe with every value filled in.
     """
-    from redwhale.core.console import Console
     from redwhale.core.recipe.load import load_with_origins
     from redwhale.core.recipe.render import origins_by_key, render_resolved
 
+    console = begin_console(json=json, quiet=quiet)
     recipe, origins = load_with_origins(config, changes or ())
-    console = Console(json_output=json, quiet=quiet)
     where = {"origins": origins_by_key(recipe, origins)} if resolved else {}
     console.result("show recipe", {"recipe": recipe.model_dump(mode="json"), **where})
     if not json:
@@ -235,10 +231,9 @@ def show_lineage(
     Follow a result back to every source file, with digests, dates, sizes and licences, and check all of it.
     """
     from redwhale import chain_lineage, tables_state
-    from redwhale.core.console import Console
+    from redwhale.core.recipe.load import load_recipe
 
-    console = Console(json_output=json, quiet=quiet)
+    console = begin_console(json=json, quiet=quiet)
     if folder is None:
-        recipe, console = begin(config, changes, json=json, quiet=quiet)
-        folder = chain_lineage.last_finished(recipe)
+        folder = chain_lineage.last_finished(load_recipe(config, changes or ()))
     tables_state.show_lineage(*chain_lineage.lineage(folder, verify=verify), console)

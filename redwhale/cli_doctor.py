@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from redwhale.cli_options import DEFAULT, Changes, Json, Quiet
+from redwhale.cli_options import DEFAULT, Changes, Json, Quiet, begin_console
 
 
 def doctor(
@@ -24,16 +24,19 @@ def doctor(
     """
     import sys
 
-    from redwhale.core.console import Console, keep_stdout_for_data
-    from redwhale.core.errors import RESOURCES
+    from redwhale.core.errors import RESOURCES, USAGE, RedwhaleError
     from redwhale.core.recipe.load import load_recipe
     from redwhale.doctor.examine import examine
     from redwhale.tables_doctor import show_findings
 
     encoding = sys.stdout.encoding if sys.stdout and sys.stdout.isatty() else "utf-8"  # files and pipes hold UTF-8
-    console = Console(json_output=json, quiet=quiet)
-    keep_stdout_for_data()
+    console = begin_console(json=json, quiet=quiet)
     chosen = config or (DEFAULT if DEFAULT.is_file() else None)
+    if changes and not chosen:
+        raise RedwhaleError(
+            "there is no recipe to change", where="--set", fix=f"name one with -c, or stand where {DEFAULT} is",
+            exit_code=USAGE,
+        )  # fmt: skip
     recipe = load_recipe(chosen, changes or ()) if chosen else None
     findings = examine(recipe, stdout_encoding=encoding)
     show_findings(findings, console, recipe=recipe.file if recipe else None)

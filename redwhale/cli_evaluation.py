@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from redwhale import cli_completion
-from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin
+from redwhale.cli_options import DEFAULT, Changes, Config, Fresh, Json, Quiet, Verify, begin, begin_console
 
 evaluation_app = typer.Typer(
     help="Example:  redwhale eval kobest -c redwhale.yaml --model base --model 4\n\nMeasure a model.",
@@ -183,12 +183,10 @@ def evaluate_tokenizer(
     Compare any tokenizers on the same text. A recipe is read only for `base`, `tokenizer` or held-out text.
     """
     from redwhale import tables
-    from redwhale.core.console import Console, keep_stdout_for_data
     from redwhale.core.recipe.load import load_recipe
     from redwhale.evaluation import tokenizers
 
-    recipe, console = None, Console(json_output=json, quiet=quiet)
-    keep_stdout_for_data()
+    recipe, console = None, begin_console(json=json, quiet=quiet)
     if tokenizers.needs_recipe(names or [], data or []):
         recipe = load_recipe(config, changes or ())
     result = tokenizers.run(names or [], data=data or [], text=text, recipe=recipe, console=console)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from redwhale import cli_completion
-from redwhale.cli_options import DEFAULT, Json
+from redwhale.cli_options import DEFAULT, Json, begin_console
 
 if TYPE_CHECKING:
+    from redwhale.core.console import Console
     from redwhale.core.recipe.draft import Answers
 
 _FIRST = "redwhale-10.8b"
@@ -46,11 +49,10 @@ def new(
     Write a complete, commented recipe: a preset, with your base, text and cards in it. Asks for them where nothing is
     given and a person is there.
     """
-    from redwhale.core.console import Console
     from redwhale.core.recipe import presets
     from redwhale.core.recipe.draft import draft
 
-    console = Console(json_output=json)
+    console = begin_console(json=json)
     if listed:
         console.result("new", {"presets": presets.descriptions()})
         console.table("", ["preset", "what"], list(presets.descriptions().items()))
@@ -58,7 +60,7 @@ def new(
     given = {"base": base, "korean": korean, "english": english, "code": code, "other_share": other_share, "gpu": gpu}
     if not json and preset is None and not any(given.values()) and sys.stdin.isatty() and sys.stderr.isatty():
         given, out = _ask(out)
-    answers = _answers(preset, given)
+    answers = _answers(preset, given, console)
     text = draft(answers, out)
     if out is not None:
         presets.write_recipe(text, out)
@@ -68,14 +70,53 @@ def new(
         console.data(text.rstrip())
 
 
-def _answers(preset: str | None, given: dict[str, Any]) -> Answers:
-    """Return what was said, with the preset that fits the cards where none is named."""
+def _answers(preset: str | None, given: dict[str, Any], console: Console) -> Answers:
+    """Return what was said, with the preset that fits the cards where none is named; raise 2 where it says nothing."""
     from redwhale.core.recipe.draft import Answers
 
+    for option in ("base", "other_share", "gpu"):
+        if given[option] is not None:
+            _said(given[option], f"--{option.replace('_', '-')}")
     fitting, devices = _fitting(given["gpu"]) if given["gpu"] else (_FIRST, None)
-    texts = {language: tuple(given[language] or ()) for language in _LANGUAGES}
+    texts = {
+        language: tuple(itertools.chain.from_iterable(
+            _patterns(_said(path, f"--{language}"), console) for path in given[language] or ()
+        ))
+        for language in _LANGUAGES
+    }  # fmt: skip
     share = _share(given["other_share"]) if given["other_share"] else None
     return Answers(preset or fitting, given["base"], **texts, other_share=share, devices=devices)
+
+
+def _said(written: str, option: str) -> str:
+    from redwhale.core.errors import USAGE, RedwhaleError
+
+    if not written.strip():
+        raise RedwhaleError("nothing is named", where=option, fix="name something, or leave it out", exit_code=USAGE)
+    return written
+
+
+def _patterns(path: str, console: Console) -> list[str]:
+    """Return a path as a source takes it: a folder of files as a pattern for each ending that can be read."""
+    from redwhale.core.errors import USAGE, RedwhaleError
+    from redwhale.corpus.read.sources import can_read, is_dataset
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir() or is_dataset(folder):
+        return [path]
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    endings = list(dict.fromkeys(file.suffix for file in files if can_read(file.name)))
+    if not endings:
+        raise RedwhaleError(
+            "no file in it can be read by its ending", where=path, exit_code=USAGE,
+            fix="name files, or a pattern such as folder/*.jsonl",
+        )  # fmt: skip
+    left = [str(file.relative_to(folder)) for file in files if file.suffix not in endings]
+    if left:
+        console.warn(
+            f"{path}: left out, for their endings are not known: {', '.join(left[:3])}{' …' * (len(left) > 3)}"
+        )
+    return [f"{path.rstrip('/')}/**/*{ending}" for ending in endings]
 
 
 def _fitting(gpu: str) -> tuple[str, int | None]:
@@ -102,41 +143,64 @@ def _fitting(gpu: str) -> tuple[str, int | None]:
 def _share(written: str) -> float:
     from redwhale.core.errors import USAGE, RedwhaleError
 
-    number = re.fullmatch(r"([0-9.]+)(%?)", written.strip())
-    if not number or number[1].count(".") > 1 or number[1] == ".":
-        raise RedwhaleError(f"{written!r} is no share", where="--other-share", fix="write 25% or 0.25", exit_code=USAGE)
-    return float(number[1]) / (100 if number[2] else 1)
+    number = re.fullmatch(r"(\d+\.?\d*|\.\d+)(%?)", written.strip())
+    share = float(number[1]) / (100 if number[2] else 1) if number else -1.0
+    if not 0 <= share < 1:
+        raise RedwhaleError(
+            f"{written!r} is no share below 1", where="--other-share", fix="write 25% or 0.25", exit_code=USAGE
+        )
+    return share
+
+
+def _some_share(written: str) -> float:
+    """Read a share that is to be taken from text that is named."""
+    from redwhale.core.errors import USAGE, RedwhaleError
+
+    if not (share := _share(written)):
+        raise RedwhaleError("no share is left for the English text", where="answer", fix="25%, say", exit_code=USAGE)
+    return share
+
+
+def _words(answer: str) -> list[str]:
+    """Split an answer as a shell does, so that a path in quotes may have spaces."""
+    from redwhale.core.errors import USAGE, RedwhaleError
+
+    try:
+        words = shlex.split(answer)
+    except ValueError:
+        raise RedwhaleError("a quote is open", where="answer", fix="close it", exit_code=USAGE) from None
+    if not words:
+        raise RedwhaleError("no text is named", where="answer", fix="name files or patterns", exit_code=USAGE)
+    return words
 
 
 def _ask(out: Path | None) -> tuple[dict[str, Any], Path]:
-    """Ask a person, on stderr; every question shows what Enter answers."""
+    """Ask a person, on stderr; every question shows what Enter answers, and one that is answered badly comes again."""
     from redwhale.core.errors import RedwhaleError
-    from redwhale.core.recipe.presets import read_preset
+    from redwhale.core.recipe.presets import check_free, read_preset
 
-    def ask(question: str, default: str) -> str:
-        return str(typer.prompt(question, default=default, err=True)).strip()
-
-    def ask_until(question: str, default: str, read: Any) -> str:
+    def ask(question: str, default: str, read: Any = str) -> Any:
         while True:
-            answer = ask(question, default)
+            answer = str(typer.prompt(question, default=default, err=True)).strip()
             try:
-                read(answer)
+                return answer, read(answer)
             except RedwhaleError as error:
                 typer.echo(f"  {error}", err=True)
-            else:
-                return answer
 
+    if out:
+        check_free(out)
     typer.echo(
         "A few questions; Enter takes what stands in brackets, Ctrl-C ends. All of it can be changed later.", err=True
     )
-    gpu = ask_until("GPU (rtx4090-24gb, 80gb, 8xh100-80gb, none for a CPU)", "none", _fitting)
-    base = ask("Base model, folder or hub name", read_preset(_fitting(gpu)[0])["recipe"]["base"]["model"])
-    korean = ask("Korean text, files or patterns with spaces between", "data/ko/*.jsonl").split()
-    english = ask("English text, which keeps the base's English (- for none)", "data/en/*.jsonl").split()
+    gpu, (preset, _) = ask("GPU (rtx4090-24gb, 80gb, 8xh100-80gb, none for a CPU)", "none", _fitting)
+    base, _ = ask("Base model, folder or hub name", read_preset(preset)["recipe"]["base"]["model"])
+    _, korean = ask("Korean text, files, folders or patterns with spaces between", "data/ko/*.jsonl", _words)
+    _, english = ask("English text, which keeps the base's English (- for none)", "data/en/*.jsonl", _words)
     english = [] if english == ["-"] else english
-    share = ask_until("Share of English in training", "25%", _share) if english else None
-    file = out or Path(ask("File to write", str(DEFAULT)))
-    return {"base": base, "korean": korean, "english": english, "code": None, "other_share": share, "gpu": gpu}, file
+    share = ask("Share of English in training", "25%", _some_share)[0] if english else None
+    file = out or ask("File to write", str(DEFAULT), lambda name: check_free(Path(name)))[0]
+    given = {"base": base, "korean": korean, "english": english, "code": None, "other_share": share, "gpu": gpu}
+    return given, Path(file)
 
 
 def _look_at(out: Path, answers: Answers, console: Any) -> None:

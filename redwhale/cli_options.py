@@ -21,13 +21,20 @@ Verify = Annotated[bool, typer.Option("--verify", help="Rehash finished files in
 DEFAULT = Path("redwhale.yaml")
 
 
-def begin(config: Path, changes: list[str] | None, *, json: bool, quiet: bool) -> tuple[Recipe, Console]:
-    """Load the recipe with its changes, and the console that the options ask for."""
+def begin_console(*, json: bool, quiet: bool = False) -> Console:
+    """Return the console that the options ask for; from here on stdout is for data alone, in UTF-8."""
     from redwhale.core.console import Console, keep_stdout_for_data
-    from redwhale.core.recipe.load import load_recipe
 
     console = Console(json_output=json, quiet=quiet)
     keep_stdout_for_data()
+    return console
+
+
+def begin(config: Path, changes: list[str] | None, *, json: bool, quiet: bool) -> tuple[Recipe, Console]:
+    """Load the recipe with its changes, and the console that the options ask for."""
+    from redwhale.core.recipe.load import load_recipe
+
+    console = begin_console(json=json, quiet=quiet)
     return load_recipe(config, changes or ()), console
 
 

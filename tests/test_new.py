@@ -16,6 +16,7 @@ from redwhale.core.recipe.draft import Answers, draft, files_of
 from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.presets import NAMES
 from redwhale.core.recipe.recipe import Recipe
+from redwhale.corpus.read.sources import source_files
 from tests.test_cli import redwhale
 from tests.training.estimate.configs import LLAMA_3_8B, PICO, write_config
 
@@ -123,13 +124,66 @@ def test_the_recipe_passes_show_and_plan(project: Path) -> None:
     assert again.returncode == 2 and "the file exists" in again.stderr
 
 
+def sources_of(project: Path, *words: str, out: str = "r.yaml") -> list[str]:
+    done = redwhale("new", "--preset", "cpu", *words, "--out", out, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return [source.path for source in load_recipe(project / out).need("preprocess").sources]
+
+
+def test_a_folder_is_a_pattern_for_each_ending(project: Path) -> None:
+    (project / "text" / "ko" / "more.txt").write_text("글")
+    (project / "text" / "ko" / "README.md").write_text("x")
+    (project / "text" / "ko" / ".DS_Store").write_text("x")
+    assert sources_of(project, "--korean", "text/ko/") == ["text/ko/**/*.jsonl", "text/ko/**/*.txt"]
+    recipe = load_recipe(project / "r.yaml")
+    files = [source_files(recipe, source, index) for index, source in enumerate(recipe.need("preprocess").sources)]
+    assert [[file.name for file in found] for found in files] == [
+        ["law/a.jsonl", "law/b.jsonl", "news.jsonl"], ["more.txt"]
+    ]  # fmt: skip
+    said = redwhale("new", "--korean", "text/ko", cwd=project).stderr
+    assert "text/ko: left out, for their endings are not known: README.md" in said and "DS_Store" not in said
+
+
+def test_a_saved_set_stays_a_folder_and_one_that_holds_no_text_is_refused(project: Path) -> None:
+    (project / "set").mkdir()
+    (project / "set" / "state.json").write_text("{}")
+    assert sources_of(project, "--korean", "set") == ["set"]
+    (project / "pictures").mkdir()
+    (project / "pictures" / "a.png").write_bytes(b"x")
+    done = redwhale("new", "--korean", "pictures", cwd=project)
+    assert done.returncode == 2 and "pictures: no file in it can be read by its ending" in done.stderr
+
+
+def test_paths_that_are_not_there_yet_are_seen_from_the_recipe_too(project: Path) -> None:
+    (project / "recipes").mkdir()
+    found = sources_of(project, "--korean", "later/a.jsonl", "--english", "hub:a/b", out="recipes/r.yaml")
+    assert found == ["../later/a.jsonl", "hub:a/b"]
+
+
+@pytest.mark.parametrize(("words", "option"), [
+    (("--korean", ""), "--korean"), (("--base", " "), "--base"), (("--gpu", ""), "--gpu"),
+    (("--korean", "a", "--english", ""), "--english"), (("--korean", "a", "--other-share", ""), "--other-share"),
+])  # fmt: skip
+def test_an_empty_answer_names_nothing(words: tuple[str, ...], option: str) -> None:
+    done = redwhale("new", *words)
+    assert done.returncode == 2 and f"error: {option}: nothing is named" in done.stderr
+
+
+def test_a_base_with_a_korean_name_keeps_it(project: Path) -> None:
+    (project / "base").rename(project / "우리 모델")
+    assert written(project, Answers("24gb", base="우리 모델")).name == "우리-모델-ko"
+
+
 def test_a_person_is_asked_and_a_slip_is_asked_again(project: Path) -> None:
     master, slave = pty.openpty()
     asked = subprocess.Popen(
         [sys.executable, "-m", "redwhale", "new"], stdin=slave, stdout=subprocess.PIPE, stderr=slave, cwd=project
     )
     os.close(slave)
-    os.write(master, b"3xfoo\nnone\nbase\ntext/ko/*.jsonl\n-\nmine.yaml\n")
+    (project / "text" / "with space.jsonl").write_text("{}")
+    files = "text/ko/*.jsonl 'text/with space.jsonl"
+    answers = ["3xfoo", "none", "base", " ", files, f"{files}'", "text/en", "150%", "0", "20%", "base", "mine.yaml"]
+    os.write(master, "".join(f"{answer}\n" for answer in answers).encode())
     out, _ = asked.communicate(timeout=60)
     said = b""
     while True:
@@ -141,6 +195,17 @@ def test_a_person_is_asked_and_a_slip_is_asked_again(project: Path) -> None:
     assert asked.returncode == 0, said
     text = said.decode()
     assert "no cards are known as '3xfoo'" in text and text.count("GPU (") == 2
-    assert "the base will forget English" in text and not out.strip()
+    for slip in (
+        "no text is named",
+        "a quote is open",
+        "'150%' is no share below 1",
+        "no share is left",
+        "file exists",
+    ):
+        assert slip in text
+    assert not out.strip()
     recipe = load_recipe(project / "mine.yaml")
-    assert recipe.need("base").model == "base" and recipe.need("pretrain").mixture == {"ko": 1.0}
+    assert recipe.need("base").model == "base"
+    sources = [source.path for source in recipe.need("preprocess").sources]
+    assert sources == ["text/ko/*.jsonl", "text/with space.jsonl", "text/en/**/*.jsonl"]
+    assert recipe.need("pretrain").mixture["en"] == 0.2

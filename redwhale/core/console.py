@@ -77,6 +77,8 @@ class Console:
     def log_to(self, path: Path) -> None:
         """Append all further lines to ``path`` as well."""
         self._log = path
+        with contextlib.suppress(OSError):  # said by what the step writes
+            path.touch()
 
     def _line(self, text: str, *, shown: bool) -> None:
         text = redact(text)
@@ -115,6 +117,11 @@ class Console:
         """Print the command's one JSON document on stdout where ``--json`` asked for it."""
         if self.json_output:
             self.data(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
+
+    def errors(self, lines: Sequence[str], exit_code: int) -> None:
+        """Print in its place what went wrong."""
+        if self.json_output:
+            self.data(json.dumps({"schema": SCHEMA, "errors": list(lines), "exit_code": exit_code}))
 
     def data(self, text: str) -> None:
         """Print ``text`` on the stdout that stood when this console was made."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -12,15 +11,15 @@ from typing import Any
 
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, InputRecord, Manifest
+from redwhale.core.begun import BEGUN_NAME, LOG_NAME, foreign, made_in, read_begun
 from redwhale.core.console import Console
 from redwhale.core.differences import differences
 from redwhale.core.environment import environment
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.lock import LOCK_NAME, holder_of, locked
-from redwhale.core.publish import TEMPORARY_PREFIX, clean_temporaries, make_folder, write_json
+from redwhale.core.publish import clean_temporaries, make_folder, write_json
 
-BEGUN_NAME = "begun.json"
 SCRATCH_NAME = "scratch"
 
 
@@ -91,7 +90,7 @@ def produce(
         _begin(plan, identity, inputs)
         # In the scratch folder they may be those of a job that is still at work; it goes as a whole in the end.
         clean_temporaries(plan.folder, but=scratch_of(plan.folder))
-        console.log_to(plan.folder / "log.txt")
+        console.log_to(plan.folder / LOG_NAME)
         started, started_cpu = time.perf_counter(), time.process_time()
         built = _build(plan, build)
         fault(f"{plan.step}.before_manifest")
@@ -192,12 +191,23 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
         if finished.identity != identity:
             return "changed", differences(finished.fields, plan.fields, finished.inputs, inputs)
         return _state_of_outputs(plan, finished)
-    begun = _read_begun(plan.folder)
-    if begun is None or not (begun.identity == identity or _made(plan.folder)):
+    begun = read_begun(plan.folder)
+    if begun is None:
+        return _state_of_unmarked(plan.folder)
+    if not (begun.identity == identity or made_in(plan.folder)):
         return "absent", []
     if begun.identity == identity:
         return "interrupted", []
     return "changed", differences(begun.fields, plan.fields, begun.inputs, inputs)
+
+
+def _state_of_unmarked(folder: Path) -> tuple[str, list[str]]:
+    """Tell of a folder without a manifest or a mark of a run; the log of a step tells its files from a user's own."""
+    if not (made := made_in(folder) if folder.is_dir() else []):
+        return "absent", []
+    if (folder / LOG_NAME).is_file():
+        return "damaged", [f"{artifact.MANIFEST_NAME} is gone"]
+    return "absent", [foreign(made)]
 
 
 def _state_of_outputs(plan: Plan, finished: Manifest) -> tuple[str, list[str]]:
@@ -209,44 +219,20 @@ def _state_of_outputs(plan: Plan, finished: Manifest) -> tuple[str, list[str]]:
     return ("stopped", breaches) if (breaches := _breaches(stopping)) else ("done", [])
 
 
-@dataclass(frozen=True)
-class _Begun:
-    identity: str
-    fields: dict[str, Any]
-    inputs: list[InputRecord]
-
-
-def _read_begun(folder: Path) -> _Begun | None:
-    path = folder / BEGUN_NAME
-    if not path.is_file():
-        return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return _Begun(raw["identity"], raw["fields"], [InputRecord.model_validate(record) for record in raw["inputs"]])
-    except (ValueError, KeyError, TypeError):  # damaged: whose the files are is not known, as if it were not there
-        return None
-
-
-def begun_identity(folder: Path) -> str | None:
-    """Return the identity of the unfinished run that ``folder`` belongs to, None where it belongs to none."""
-    begun = _read_begun(folder)
-    return begun.identity if begun else None
-
-
 def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
     """Mark the folder as begun, or check that an interrupted run is the same one.
 
     A run that ended before it made anything, as over a fault in its input, binds nobody.
     """
-    made = _made(plan.folder)
-    begun = _read_begun(plan.folder)
+    made = made_in(plan.folder)
+    begun = read_begun(plan.folder)
     if begun and begun.identity == identity:
         return
     if begun and made:
         raise _changed(plan, differences(begun.fields, plan.fields, begun.inputs, inputs))
     if made:
         raise RedwhaleError(
-            f"the folder holds files that are not this step's ({', '.join(sorted(made)[:3])})",
+            foreign(made),
             where=str(plan.folder),
             fix="choose another `workdir`, or discard them with --fresh",
             exit_code=USAGE,
@@ -259,12 +245,6 @@ def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
             "inputs": [r.model_dump(mode="json") for r in inputs],
         },
     )
-
-
-def _made(folder: Path) -> list[str]:
-    """Return the names of what a run has left in ``folder`` besides its lock, log and mark."""
-    own = (LOCK_NAME, "log.txt", BEGUN_NAME)
-    return [p.name for p in folder.iterdir() if p.name not in own and not p.name.startswith(TEMPORARY_PREFIX)]
 
 
 def _empty(folder: Path) -> None:

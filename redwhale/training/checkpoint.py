@@ -22,11 +22,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from redwhale.core.artifact import hash_files, hash_json
+from redwhale.core.begun import begun_identity
 from redwhale.core.console import Console
 from redwhale.core.errors import FAILED, RESOURCES, USAGE, RedwhaleError
 from redwhale.core.faults import fault
 from redwhale.core.publish import atomic_folder
-from redwhale.core.step import begun_identity
 from redwhale.training.engine import Engine
 from redwhale.training.launch import World
 from redwhale.training.layout import CHECKPOINT_PREFIX, checkpoint_folders, step_of

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from redwhale.core.artifact import MANIFEST_NAME
+from redwhale.core.begun import BEGUN_NAME, LOG_NAME
 from redwhale.core.errors import FAILED, RedwhaleError
 from redwhale.core.lock import LOCK_NAME
 from redwhale.core.publish import atomic_folder
@@ -25,7 +26,7 @@ MODEL_NAME = "model"
 _PROBE_TOKENS = 32
 # Largest gap of logits, as a share of the largest logit, that rounding the weights to the stored dtype explains.
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
-_NOT_CARRIED = {MANIFEST_NAME, LOCK_NAME, "log.txt", "begun.json", "README.md"}  # a card says what one model is
+_NOT_CARRIED = {MANIFEST_NAME, LOCK_NAME, LOG_NAME, BEGUN_NAME, "README.md"}  # a card says what one model is
 
 
 def rebuild(parent: Path, train: Train, masters: dict[str, Tensor]) -> Prepared:

@@ -101,6 +101,17 @@ def test_foreign_files_are_not_overwritten(tmp_path: Path, source: Path) -> None
     with pytest.raises(RedwhaleError, match=r"files that are not this step's \(thesis\.txt\)"):
         produce(plan, copy_step(plan, source, []), console=QUIET)
     assert (plan.folder / "thesis.txt").read_text() == "mine"
+    assert state_of(plan) == ("absent", ["the folder holds files that are not this step's (thesis.txt)"])
+
+
+def test_a_result_whose_manifest_is_gone_is_damaged(tmp_path: Path, source: Path) -> None:
+    plan = plan_for(tmp_path / "a", source)
+    whole = produce(plan, copy_step(plan, source, []), console=QUIET)
+    (plan.folder / artifact.MANIFEST_NAME).unlink()
+    assert state_of(plan) == ("damaged", ["manifest.json is gone"])
+    with pytest.raises(RedwhaleError, match="--fresh"):  # what stands there may be another's
+        produce(plan, copy_step(plan, source, []), console=QUIET)
+    assert produce(plan, copy_step(plan, source, []), console=QUIET, fresh=True).digest == whole.digest
 
 
 def test_gates_are_recorded_and_stop(tmp_path: Path, source: Path) -> None:
@@ -141,7 +152,7 @@ def test_an_artifact_not_made_yet_names_the_command(tmp_path: Path, source: Path
 def test_a_lost_output_is_no_finished_state(tmp_path: Path, source: Path) -> None:
     plan = plan_for(tmp_path / "a", source)
     produce(plan, copy_step(plan, source, []), console=QUIET)
-    next(path for path in plan.folder.iterdir() if path.name != "manifest.json").unlink()
+    (plan.folder / "out.txt").unlink()
     assert state_of(plan)[0] == "damaged"
 
 

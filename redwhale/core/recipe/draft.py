@@ -16,7 +16,7 @@ from redwhale.core.recipe.presets import commented, read_preset
 OTHER_SHARE = 0.25
 """Share of English and code in training: a quarter keeps English (docs/training.md)."""
 _PATTERN = re.compile(r"[*?\[]")
-_ADDRESS = re.compile(r"[a-z0-9]+:")
+_ADDRESS = re.compile(r"[a-z0-9]+:(?!:)")  # not data::member
 _REMARKS_OF_SOURCES = re.compile(r"pretrain\.(?:mixture|stages\.\d+)$")
 
 
@@ -42,7 +42,8 @@ def draft(answers: Answers, out: Path | None) -> str:
     recipe, remarks, header = preset["recipe"], dict(preset.get("remarks") or {}), preset["header"]
     folder = out.parent if out else Path()
     if answers.base and answers.base != recipe.get("base", {}).get("model"):
-        _change_base(recipe, remarks, _seen_from(folder, answers.base))
+        here = answers.base.startswith((".", "~")) or Path(answers.base).exists()
+        _change_base(recipe, remarks, _seen_from(folder, answers.base, is_path=here))
         header = (
             f"{answers.base} turned Korean, by the preset {answers.preset}, which was made for another base:\n"
             "`redwhale plan` says what each stage takes. Look at rates and numbers of tokens before you train."
@@ -68,7 +69,8 @@ def draft(answers: Answers, out: Path | None) -> str:
 def _change_base(recipe: dict[str, Any], remarks: dict[str, str], base: str) -> None:
     """Put another base in; how many tokens it needs is another question then."""
     recipe["base"] = {"model": base}
-    recipe["name"] = re.sub(r"[^a-z0-9.]+", "-", Path(base).name.lower()).strip("-.") + "-ko"
+    stem = re.sub(r"[^\w.]+", "-", Path(base).name.lower()).strip("-._")
+    recipe["name"] = f"{stem or 'model'}-ko"
     recipe["workdir"] = f"runs/{recipe['name']}"
     if "tokenizer" in recipe:
         recipe["tokenizer"]["new_tokens"] = "auto"
@@ -93,7 +95,9 @@ def _change_sources(recipe: dict[str, Any], remarks: dict[str, str], answers: An
     for language, paths in (("ko", answers.korean), ("en", answers.english), ("code", answers.code)):
         for path in paths:
             name = _name_of(path, taken=[source["name"] for source in sources])
-            sources.append({"name": name, "language": language, "path": _seen_from(folder, path)})
+            sources.append(
+                {"name": name, "language": language, "path": _seen_from(folder, path, is_path=not _ADDRESS.match(path))}
+            )
     recipe["preprocess"]["sources"] = sources
     named = list(zip([source["name"] for source in sources], [*answers.korean, *others], strict=True))
     count = len(answers.korean)
@@ -129,11 +133,10 @@ def files_of(path: str) -> list[Path]:
     return [file for file in root.glob(str(place.relative_to(root))) if file.is_file()]
 
 
-def _seen_from(folder: Path, written: str) -> str:
-    """Return a path as the recipe in ``folder`` has to write it; addresses and names of the hub stay."""
+def _seen_from(folder: Path, written: str, *, is_path: bool) -> str:
+    """Return a path as the recipe in ``folder`` has to write it; addresses and names of the hub are no paths."""
     path = Path(written).expanduser()
-    is_here = path.exists() or _PATTERN.search(written) or written.startswith((".", "~"))
-    if path.is_absolute() or not is_here or _ADDRESS.match(written):
+    if not is_path or path.is_absolute():
         return str(path) if path.is_absolute() else written
     return os.path.relpath(path, folder)
 

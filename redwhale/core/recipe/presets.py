@@ -46,8 +46,13 @@ def commented(written: dict[str, Any], *, header: str, remarks: dict[str, str]) 
     return f"{lines}\n{render_commented(Recipe.model_validate(written), written, remarks)}"
 
 
-def write_recipe(text: str, out: Path) -> None:
-    """Write a recipe's text to ``out``; refuse to overwrite a file."""
+def check_free(out: Path) -> None:
+    """Raise exit code 2 where a recipe would overwrite something."""
     if out.exists():
         raise RedwhaleError("the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE)
+
+
+def write_recipe(text: str, out: Path) -> None:
+    """Write a recipe's text to ``out``; refuse to overwrite a file."""
+    check_free(out)
     write_bytes(out, text.encode())

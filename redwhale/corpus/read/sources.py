@@ -106,6 +106,17 @@ def source_files(recipe: Recipe, source: Source, index: int) -> list[SourceFile]
     return sorted(files, key=lambda file: file.name)
 
 
+def can_read(name: str) -> bool:
+    """Tell whether a file's name alone says how it is read."""
+    ending = PurePosixPath(name.removesuffix(compression_of(name))).suffix.lower()
+    return ending in ENDINGS or any(name.lower().endswith(archive) for archive in ARCHIVES)
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder is a set that the ``datasets`` library saved."""
+    return (folder / _DATASET_STATE).is_file() or (folder / _DATASET_SPLITS).is_file()
+
+
 def _matches(path: Path) -> tuple[Path, list[Path]]:
     """Return the longest part of the path without a pattern, and what matches below it."""
     if path.exists():
