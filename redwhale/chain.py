@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from redwhale.core.recipe.pretrain import Pretrain
     from redwhale.weights.comparison import Pair
 
+NO_STEPS = "the recipe has no section of a step yet; `redwhale new` writes a complete one"
+
 
 @dataclass(frozen=True)
 class ChainStep:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redwhale.core.artifact import InputRecord, Manifest, check_outputs, hash_file, is_finished, read_manifest
+from redwhale.core.artifact import (
+    MANIFEST_NAME,
+    InputRecord,
+    Manifest,
+    check_outputs,
+    hash_file,
+    is_finished,
+    read_manifest,
+)
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 
@@ -116,8 +124,8 @@ def _parent(record: InputRecord, folder: Path) -> Path:
             return place
     if not there:
         raise RedwhaleError(
-            f"{record.role}, which {folder.name} was made from, is gone", where=record.path,
-            fix="put the folder back", exit_code=USAGE,
+            f"{record.role}, which {folder.name} was made from, is no finished result any more (no {MANIFEST_NAME})",
+            where=record.path, fix="put the folder back", exit_code=USAGE,
         )  # fmt: skip
     raise RedwhaleError(
         f"{record.role} ({there[0]}) was made again after this was built from it", where=str(folder),
@@ -126,9 +134,11 @@ def _parent(record: InputRecord, folder: Path) -> Path:
 
 
 def _places(recorded: Path, folder: Path) -> Iterator[Path]:
-    yield recorded
-    for above in folder.parents[:_LEVELS_UP]:
+    for above in folder.parents[
+        :_LEVELS_UP
+    ]:  # first, so that a copy of a chain is followed, not what it was copied from
         yield above / recorded.name
+    yield recorded
 
 
 def _check_source(record: InputRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redwhale.chain import Outcome
+from redwhale.chain import NO_STEPS, Outcome
 from redwhale.core.artifact import Manifest
 from redwhale.core.console import Console, duration, quantity
 from redwhale.corpus.waterfall import TITLE, waterfall
@@ -109,6 +109,17 @@ def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **
         "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1), **more,
         "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
     })  # fmt: skip
+    if not manifests:
+        console.warn(f"nothing to do: {NO_STEPS}")
+    try:
+        _show_models(manifests, console)
+        show_tokenizer(manifests.get("train-tokenizer"), console)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:  # the chain is done all the same
+        console.warn(f"a table is left out: a manifest has not all that is in it ({error!r}); `report` says which")
+
+
+def _show_models(manifests: dict[str, Manifest], console: Console) -> None:
+    """Show each model that was measured by bits per byte, its stage's speed and memory, and its KoBEST."""
     bits = {n.removeprefix("bits per byte "): m for n, m in manifests.items() if n.startswith("bits per byte ")}
     kobest = {n.removeprefix("kobest "): m for n, m in manifests.items() if m.step == "eval-kobest"}
     stages = {n.split()[1]: (n, m) for n, m in manifests.items() if n.startswith("stage ")}
@@ -127,7 +138,6 @@ def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **
         console.table("Bits per byte on held-out text after each step", columns, rows)
     if kobest:
         kobest_table(kobest, console)
-    show_tokenizer(manifests.get("train-tokenizer"), console)
 
 
 def show_tokenizer(manifest: Manifest | None, console: Console) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redwhale.chain import NO_STEPS
 from redwhale.chain_lineage import Checked
 from redwhale.chain_status import ChainStatus, StepStatus
 from redwhale.core.console import Console, data_size, duration, quantity
@@ -23,7 +24,7 @@ def show_status(found: ChainStatus, console: Console) -> None:
     if console.json_output:
         return
     if not found.steps:
-        console.data("the recipe has no section of a step yet; `redwhale new` writes a complete one")
+        console.data(NO_STEPS)
         return
     console.table("", ["step", "state", "size", "made", "took"], [
         [row.step, row.state, data_size(row.bytes) if row.bytes else "-", (row.made or "-")[:16].replace("T", " "),

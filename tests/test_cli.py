@@ -1,6 +1,7 @@
 """The command line: help that is quick and starts with an example, one-line errors, right exit codes."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -81,6 +82,55 @@ def test_a_recipe_without_steps_has_nothing_done(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
     done = redwhale("status", "-c", "r.yaml", cwd=tmp_path)
     assert "the recipe has no section of a step yet" in done.stdout and "everything is done" not in done.stdout
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [
+    (["status", "-c", "none.yaml"], 2, "none.yaml: there is no recipe here"),
+    (["pretrain"], 2, "Missing option '--stage'"),
+    (["status", "-c", "bad.yaml"], 2, "bad.yaml:1: "),
+    (["show", "lineage", "."], 2, "there is no finished result here"),
+])  # fmt: skip
+def test_an_error_is_a_json_document_too(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    (tmp_path / "bad.yaml").write_text("versoin: 1\nworkdir: run\nseeed: 2\n")
+    done = redwhale(*words, "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert done.returncode == told["exit_code"] == code and told["schema"] == 1
+    assert told["errors"][0].startswith(said) or said in told["errors"][0]
+    assert done.stderr.splitlines() == [f"error: {line}" for line in told["errors"]]
+    assert redwhale(*words, cwd=tmp_path).stdout == ""
+
+
+def test_a_run_of_a_recipe_without_steps_says_so(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
+    done = redwhale("run", "-c", "r.yaml", cwd=tmp_path)
+    assert done.returncode == 0 and "warning: nothing to do: the recipe has no section of a step yet" in done.stderr
+
+
+@pytest.mark.parametrize(("out", "said"), [
+    (".", "--out .: this is a folder; name a file in it, such as NAME"),
+    ("r.yaml/report.html", "r.yaml is a file, not a folder; name another place"),
+])  # fmt: skip
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, out: str, said: str) -> None:
+    (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
+    for command in (["report", "-c", "r.yaml"], ["new", "--preset", "cpu"]):
+        done = redwhale(*command, "--out", out, cwd=tmp_path)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("words", [["new", "--preset", "cpu"], ["show", "recipe", "-c", "내.yaml"]])
+def test_data_is_utf_8_whatever_the_locale(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "내.yaml").write_text("version: 1\nname: 한국어\nworkdir: 실행\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "redwhale", *words], capture_output=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode("utf-8")
+
+
+def test_doctor_has_no_recipe_to_change(tmp_path: Path) -> None:
+    done = redwhale("doctor", "--set", "seed=1", cwd=tmp_path)
+    assert done.returncode == 2 and "--set: there is no recipe to change" in done.stderr
 
 
 def test_without_a_command_the_help_is_shown() -> None:

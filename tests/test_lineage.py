@@ -58,11 +58,19 @@ def test_folders_that_were_moved_together_are_found_by_digest(recipe: Recipe, ma
         tree, _ = lineage(recipe.stage_folder(0), verify=True)
         assert [Path(child["path"]).parent for child in tree["inputs"]] == [recipe.root] * 3
         shutil.rmtree(recipe.corpus_folder)
-        with pytest.raises(RedwhaleError, match="corpus, which tokens was made from, is gone") as caught:
+        with pytest.raises(
+            RedwhaleError, match="corpus, which tokens was made from, is no finished result any more"
+        ) as caught:
             lineage(recipe.stage_folder(0))
         assert caught.value.where == str(made / "run" / "corpus") and caught.value.exit_code == 2
     finally:
         (made.parent / "away").rename(made)
+
+
+def test_a_copy_is_followed_within_itself(recipe: Recipe, made: Path) -> None:
+    tree, _ = lineage(recipe.stage_folder(0))
+    assert (made / "run" / "corpus").is_dir()  # what it was copied from is there too
+    assert [Path(child["path"]).parent for child in tree["inputs"]] == [recipe.root] * 3
 
 
 def test_damage_names_the_file_and_a_parent_made_again_is_refused(made: Path, tmp_path: Path) -> None:

@@ -196,9 +196,9 @@ def read_manifest(folder: Path, *, step: str | None = None) -> Manifest:
             f"the manifest is damaged ({error})", where=str(path), fix="make this step again with --fresh",
             exit_code=USAGE,
         ) from None  # fmt: skip
-    if isinstance(raw, dict) and raw.get("schema_version", 0) > SCHEMA:
+    if isinstance(raw, dict) and isinstance(newer := raw.get("schema_version"), int) and newer > SCHEMA:
         raise RedwhaleError(
-            f"the manifest has schema {raw['schema_version']}, newer than this version reads ({SCHEMA})",
+            f"the manifest has schema {newer}, newer than this version reads ({SCHEMA})",
             where=str(path), fix="install a newer redwhale", exit_code=USAGE,
         )  # fmt: skip
     try:

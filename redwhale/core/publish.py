@@ -31,6 +31,20 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def need_place(out: Path, *, option: str) -> None:
+    """Raise exit code 2 where no file can be written at the ``out`` that a person named, before any work for it."""
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if out.is_dir():
+        what, fix = "this is a folder", f"name a file in it, such as {out / 'NAME'}"
+    elif not above.is_dir():
+        what, fix = f"{above} is a file, not a folder", "name another place"
+    elif not os.access(above, os.W_OK | os.X_OK):
+        what, fix = f"{above} cannot be written to", "name another place, or mend its rights"
+    else:
+        return
+    raise RedwhaleError(what, where=f"{option} {out}", fix=fix, exit_code=USAGE)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, *, size_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it becomes ``path``, on error it is removed.

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from redwhale.core.console import Console, redact
-from redwhale.core.publish import write_bytes
+from redwhale.core.publish import need_place, write_bytes
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.report import corpus, evaluation, initialisation, lineage, samples, summary, tokenizer, training
 from redwhale.report.formats import FILTERS
@@ -35,6 +35,8 @@ _SECTIONS: tuple[tuple[str, str, Gather, Draw | None], ...] = (
 
 def write(recipe: Recipe, out: Path | None, *, console: Console) -> dict[str, Any]:
     """Write the report to ``out`` (``report.html`` in the workdir where it is None); return what stands in it."""
+    if out:
+        need_place(out, option="--out")
     path = out or recipe.root / FILE_NAME
     sections = gather(recipe, console=console)
     page = render(sections).encode()

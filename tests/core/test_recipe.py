@@ -149,6 +149,31 @@ def test_rules_across_keys(tmp_path: Path) -> None:
     text = text.replace("{wiki: 1}", "{news: 0.8, wiki: 0.2}\n  mix_languages: 0.45").replace("jsonl}", english)
     assert "`mix_languages` is 0.45, the mixture of stage a gives at most 0.4" in faults(tmp_path, text)[0]
     assert load_recipe(write(tmp_path, text.replace("0.45", "40%"))).pretrain.mix_languages == 0.4
+    own = text.replace("mix_languages: 0.45", "mix_languages: 0.1").replace(
+        "name: a, train", "name: a, mix_languages: 0.45, train"
+    )
+    line = next(number for number, line in enumerate(own.splitlines(), 1) if "name: a," in line)
+    assert faults(tmp_path, own)[0].startswith(f"redwhale.yaml:{line}: pretrain.stages.0.mix_languages: ")
+
+
+@pytest.mark.parametrize(("betas", "said"), [
+    ("[0.9]", "pretrain.betas: entry 2 is missing, got 1 in a list; write all of its entries"),
+    ("[0.9, 2]", "pretrain.betas.1: expected less than 1.0, got 2"),
+    ("[-0.1, 0.9]", "pretrain.betas.0: expected 0.0 or more, got -0.1"),
+    ("[0.9, 0.9, 0.9]", "pretrain.betas: expected 2 entries at most, got 3; take some out"),
+])  # fmt: skip
+def test_moments_are_two_numbers_below_one(tmp_path: Path, betas: str, said: str) -> None:
+    text = GOOD.replace("  batch_tokens: 1k", f"  batch_tokens: 1k\n  betas: {betas}")
+    assert faults(tmp_path, text) == [f"redwhale.yaml:11: {said}"]
+
+
+def test_a_source_may_be_named_by_a_number_on_the_command_line(tmp_path: Path) -> None:
+    text = GOOD.replace("name: news", "name: '2024'")
+    recipe = load_recipe(write(tmp_path, text), ["pretrain.mixture.2024=1"])
+    assert recipe.pretrain.mixture == {"2024": 1.0}
+    said = faults(tmp_path, text, "pretrain.mixture={'2025': 1}")[0]
+    assert said.startswith("--set pretrain.mixture={'2025': 1}: pretrain.mixture: the mixture names 2025")
+    assert "there is no 'pretrain.stages.1.name' to set" in faults(tmp_path, text, "pretrain.stages.1.name=b")[0]
     text = GOOD.replace("  sources:", "  existing: x\n  sources:")
     assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
 

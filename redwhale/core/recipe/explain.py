@@ -31,6 +31,7 @@ _EXPECTED = {
     "model_attributes_type": "a mapping of keys",
     "greater_than_equal": "{ge} or more",
     "greater_than": "more than {gt}",
+    "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
     "string_pattern_mismatch": "text of the pattern {pattern}",
 }
@@ -64,9 +65,9 @@ def _line_of(where: str) -> int:
 def _path_of(finding: Any, data: Any, origins: dict[KeyPath, str]) -> KeyPath:
     """Return the path of the key that a finding is about, without the names of union branches."""
     misfit = _misfit(finding)
-    if misfit and misfit.key:
-        ends = [path for path in origins if path[-len(misfit.key) :] == misfit.key]
-        if ends:
+    for length in range(len(misfit.key) if misfit else 0, 0, -1):  # a mapping that `--set` gave has no lines inside
+        key = misfit.key[:length] if misfit else ()
+        if ends := [path for path in origins if path[-length:] == key]:
             return ends[0]
     path: list[int | str] = []
     node, location = data, finding["loc"]
@@ -116,6 +117,11 @@ def _message(finding: Any, path: KeyPath) -> tuple[str, str]:
     place = tuple(part for part in path if isinstance(part, str))
     if kind == "extra_forbidden":
         return f"unknown key `{path[-1]}`", _meant_key(str(path[-1]), place[:-1])
+    if kind == "missing" and isinstance(finding["loc"][-1], int):  # of a list of fixed length
+        return f"entry {finding['loc'][-1] + 1} is missing, got {len(written)} in a list", "write all of its entries"
+    if kind == "too_long":
+        most, had = finding["ctx"]["max_length"], finding["ctx"]["actual_length"]
+        return f"expected {most} entries at most, got {had}", "take some out"
     if kind == "missing":
         return f"the key `{path[-1]}` is missing", "add it"
     if misfit := _misfit(finding):

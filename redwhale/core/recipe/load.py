@@ -64,24 +64,29 @@ def _apply(data: dict[str, Any], origins: dict[KeyPath, str], change: str) -> No
             fix="write it as in `--set pretrain.micro_batch=4`", exit_code=USAGE,
         )  # fmt: skip
     value, _ = read_yaml(written, f"{COMMAND_LINE} {key}") if written.strip() else (None, {})
-    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in key.split("."))
     node: Any = data
-    for part in path[:-1]:
-        if isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-        elif isinstance(node, dict):
-            if not isinstance(node.get(part), (dict, list)):
+    path: KeyPath = ()
+    for place, written_part in enumerate(parts := key.split(".")):
+        part = _entry_of(node, written_part, key)
+        path = (*path, part)
+        if place == len(parts) - 1:
+            node[part] = value
+        else:
+            if isinstance(node, dict) and not isinstance(node.get(part), (dict, list)):
                 node[part] = {}
             node = node[part]
-        else:
-            raise _nothing_to_set(key)
-    last = path[-1]
-    if isinstance(node, list) and not (isinstance(last, int) and last < len(node)):
-        raise _nothing_to_set(key)
-    node[last] = value
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
     origins[path] = f"{COMMAND_LINE} {change}"
+
+
+def _entry_of(node: Any, part: str, key: str) -> int | str:
+    """Return a part of a key as its container takes it: a number in a list alone, for a source may be named `2024`."""
+    if isinstance(node, dict):
+        return part
+    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+        return int(part)
+    raise _nothing_to_set(key)
 
 
 def _nothing_to_set(key: str) -> RedwhaleError:

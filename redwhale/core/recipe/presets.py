@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from redwhale.core.errors import USAGE, RedwhaleError
-from redwhale.core.publish import write_bytes
+from redwhale.core.publish import need_place, write_bytes
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.core.recipe.render import render_commented
 from redwhale.core.recipe.yaml_lines import read_yaml
@@ -47,9 +47,10 @@ def commented(written: dict[str, Any], *, header: str, remarks: dict[str, str]) 
 
 
 def check_free(out: Path) -> None:
-    """Raise exit code 2 where a recipe would overwrite something."""
-    if out.exists():
+    """Raise exit code 2 where a recipe would overwrite a file, or cannot be written."""
+    if out.is_file():
         raise RedwhaleError("the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE)
+    need_place(out, option="--out")
 
 
 def write_recipe(text: str, out: Path) -> None:

@@ -10,6 +10,8 @@ from redwhale.core.recipe.corpus import Gate
 from redwhale.core.recipe.fields import Fraction, Section, Tokens
 from redwhale.core.recipe.stages import Stage
 
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 def _switched(value: Any) -> Any:
     return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
@@ -139,7 +141,7 @@ class Pretrain(Section):
     weight in place of 8. Masters stay float32. Plain engine only: `deepspeed: null`."""
     weight_decay: float = Field(default=0.1, ge=0)
     """AdamW's decay, on matrices of the layers only: never on embeddings, head rows, norms or biases."""
-    betas: tuple[float, float] = Field(default=(0.9, 0.95), strict=False)
+    betas: tuple[_Beta, _Beta] = Field(default=(0.9, 0.95), strict=False)
     """AdamW's moments."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient over all trained parameters."""

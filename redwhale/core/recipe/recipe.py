@@ -79,14 +79,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _languages_can_be_mixed(self) -> Recipe:
-        for stage in self.pretrain.stages if self.pretrain else []:
+        for index, stage in enumerate(self.pretrain.stages if self.pretrain else []):
+            own = ("stages", index) if stage.mix_languages is not None else ()
             share, shares = self.need("pretrain").mix_languages_of(stage), self.language_shares(stage)
             largest = min(1.0, 2 - 2 * max(shares.values())) if shares else 1.0
             if share > largest + _MIXTURE_ROUNDING:
                 raise Misfit(
                     f"`mix_languages` is {share:g}, the mixture of stage {stage.name} gives at most {largest:.4g}",
                     fix="lower it, there or in the stage, or raise the share of the rarer languages",
-                    key=("mix_languages",),
+                    key=("pretrain", *own, "mix_languages"),
                 )
         return self
 
