@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from redwhale.weights.prepare import Prepared
 
 STEP = "compare-init"
-ALGORITHM = 2
+ALGORITHM = 3  # 3: padding rows hold the mean
 RESULT_NAME = "comparison.json"
 TRIED_FOLDER = "tried"
 BATCH_TOKENS = 4096
@@ -156,7 +156,6 @@ class _Trial:
     """The base with room for the new rows, in memory, and the text to measure on."""
 
     def __init__(self, recipe: Recipe, job: Prepared, texts: dict[str, tuple[str, list[str]]]) -> None:
-
         from redwhale.core.device import choose_device
         from redwhale.measure import models
         from redwhale.tokenizer.reader import load_tokenizer
@@ -214,12 +213,15 @@ class _Trial:
 
         from redwhale.weights.checkpoint import read_rows
         from redwhale.weights.methods.new_rows import new_rows
+        from redwhale.weights.methods.statistics import mean_row
 
         layout, matrices = self._job.layout, self._job.matrices
         stored = matrices.embedding if matrix == "embedding" or matrices.stored_head is None else matrices.stored_head
-        made = new_rows(read_rows(stored, 0, layout.known_rows), self._job.tokens, method=method, matrix=matrix)
+        base = read_rows(stored, 0, layout.known_rows)
+        made = new_rows(base, self._job.tokens, method=method, matrix=matrix)
         module = self._model.get_input_embeddings() if matrix == "embedding" else self._model.get_output_embeddings()
         with torch.no_grad():
+            module.weight[layout.base_rows :] = mean_row(base).to(module.weight)  # padding rows, as `init-model` has them
             part = module.weight[layout.base_tokens : layout.base_tokens + layout.new_tokens]
             part.copy_(made.rows.to(part))
         return made.rows_with_noise

@@ -75,6 +75,15 @@ def _job(wanted: Recipe) -> tuple[Any, Any]:
     return prepare(wanted, wanted.need("init")), held_out_texts(wanted.corpus_folder, documents=4)
 
 
+def test_padding_rows_leak_what_they_leak_in_the_model_that_is_written(root: Path, tmp_path: Path) -> None:
+    compare = {"methods": ["decompose-mean"], "documents": 4}
+    wanted = _recipe(root, tmp_path, method="best", compare=compare, pad_rows_to=4096)
+    row = comparison.run(wanted, console=QUIET).metrics["best"]
+    made = chain.init_model(wanted, console=QUIET, fresh=False, verify=False)
+    assert made.counts["padding_rows"] > 3000
+    assert row["leak"]["mean"] == pytest.approx(made.metrics["leak"]["mean"], rel=1e-4)
+
+
 def test_what_was_measured_is_not_measured_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = _recipe(root, tmp_path, compare={"methods": METHODS, "documents": 2})
     calls: list[comparison.Pair] = []
