@@ -221,7 +221,7 @@ class _Trial:
         made = new_rows(base, self._job.tokens, method=method, matrix=matrix)
         module = self._model.get_input_embeddings() if matrix == "embedding" else self._model.get_output_embeddings()
         with torch.no_grad():
-            module.weight[layout.base_rows :] = mean_row(base).to(module.weight)  # padding rows, as `init-model` has them
+            module.weight[layout.base_rows :] = mean_row(base).to(module.weight)  # padding rows, as `expand` has them
             part = module.weight[layout.base_tokens : layout.base_tokens + layout.new_tokens]
             part.copy_(made.rows.to(part))
         return made.rows_with_noise
