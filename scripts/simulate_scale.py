@@ -35,7 +35,7 @@ PASSES = ("clean_part", "score_part", "write_shard")
 SIZES = {"44 GB": 44e9, "1 TB": 1e12, "10 TB": 1e13}
 CORES = {"44 GB": (2, 16, 64), "1 TB": (16, 64, 256), "10 TB": (64, 256, 1024)}
 DOLLARS_PER_CORE_HOUR = 0.04  # about what general-purpose cloud cores cost on demand in 2026: an assumption
-MOST_PARTS, PART_BYTES, SHARD_BYTES = 4096, 8 << 20, 128 << 20
+MOST_PARTS, PART_BYTES, SHARD_BYTES = 4096, 8 << 20, 256 << 20
 FILES_OF_A_PART = 4  # rows, numbers, counts, scores
 DRIVER_BYTES_PER_DOCUMENT = 5  # decisions, held in memory (docs/corpus.md)
 

@@ -20,5 +20,5 @@ def check_packages(settings: Pretrain) -> None:
         if is_asked and (spec is None or spec.origin is None):  # a folder of that name, as trackers make, has no origin
             raise RedwhaleError(
                 f"the `{name}` package is not installed", where=f"pretrain.{key}",
-                fix=f'pip install "redwhale[{extra}]", {otherwise}', exit_code=USAGE,
+                fix=f"pip install 'redwhale[{extra}]', {otherwise}", exit_code=USAGE,
             )  # fmt: skip

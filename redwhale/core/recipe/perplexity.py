@@ -39,7 +39,7 @@ class Perplexity(PerplexityShares):
     """Text file or pattern to train the model on; unset: the Korean sources themselves, each document then scored by
     a model that has not seen it."""
     model: str | None = None
-    """KenLM file (`.arpa`, `.bin`) to use in place of training; needs `pieces` and `pip install redwhale[kenlm]`."""
+    """KenLM file (`.arpa`, `.bin`) to use in place of training; needs `pieces` and `pip install 'redwhale[kenlm]'`."""
     pieces: str | None = None
     """SentencePiece model that the KenLM file was made with."""
     sample: Bytes = 20 * 2**20

@@ -101,7 +101,7 @@ def _check_file(path: str) -> None:
         raise RedwhaleError("this fastText model is cut short", where=path, fix=_FETCH, exit_code=USAGE)
     if importlib.util.find_spec("fasttext") is None:
         what = "language models need the package fasttext-predict"
-        raise RedwhaleError(what, where=path, fix="pip install redwhale[language]", exit_code=USAGE)
+        raise RedwhaleError(what, where=path, fix="pip install 'redwhale[language]'", exit_code=USAGE)
 
 
 def _least_size(head: bytes) -> int:

@@ -39,7 +39,7 @@ class KenlmModel:
             raise RedwhaleError(
                 "the `kenlm` package is not installed",
                 where="preprocess.perplexity.model",
-                fix="pip install redwhale[kenlm]",
+                fix="pip install 'redwhale[kenlm]'",
                 exit_code=USAGE,
             ) from error
         for path in (model, pieces):

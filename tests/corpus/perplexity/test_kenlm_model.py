@@ -62,4 +62,4 @@ def test_the_package_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(__import__("sys").modules, "kenlm", None)
     with pytest.raises(RedwhaleError) as missing:
         KenlmModel.load(tmp_path / "a.arpa", tmp_path / "a.model")
-    assert missing.value.fix == "pip install redwhale[kenlm]"
+    assert missing.value.fix == "pip install 'redwhale[kenlm]'"
