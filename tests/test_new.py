@@ -200,7 +200,7 @@ def test_a_person_is_asked_and_a_slip_is_asked_again(project: Path) -> None:
         "a quote is open",
         "'150%' is no share below 1",
         "no share is left",
-        "file exists",
+        "this is a folder",
     ):
         assert slip in text
     assert not out.strip()
