@@ -66,7 +66,7 @@ def measure(job: Prepared, made: Checkpoint, tokenizer_folder: Path, console: Co
         same_function=job.deeper is None or job.deeper.how == "identity",
     )  # fmt: skip
     percent = 100 * measured["leak"]["mean"]
-    hint = "; the first stage wins it back, and `init.compare` shows what other methods lose" if percent > _HINT_PERCENT else ""
+    hint = "; the first stage wins it back, `init.compare` shows what others lose" if percent > _HINT_PERCENT else ""
     console.note(
         f"init-model: before any training the new rows take {percent:.2g} % of the probability on English{hint}"
     )
