@@ -15,6 +15,9 @@ def report(
     out: Annotated[Path | None, typer.Option(
         "--out", "-o", help="File to write.  [default: report.html in the workdir]"
     )] = None,
+    watch: Annotated[int | None, typer.Option(
+        metavar="SECONDS", min=5, help="Write it anew so often until every step is done; the page reloads itself."
+    )] = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Example:  redwhale report -c redwhale.yaml
@@ -24,7 +27,10 @@ def report(
     from redwhale.report import report as reporting
 
     recipe, console = begin(config, changes, json=json, quiet=quiet)
-    written = reporting.write(recipe, out, console=console)
+    if watch:
+        written = reporting.watch(recipe, out, seconds=watch, console=console)
+    else:
+        written = reporting.write(recipe, out, console=console)
     console.result("report", written)
     for line in written["sections"]["summary"]["damaged"]:  # those of all sections
         console.warn(f"report: {line}")

@@ -5,6 +5,8 @@ What is not done is said with the command that makes it; what is damaged is name
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from redwhale.chain_status import status
 from redwhale.core.console import Console, redact
 from redwhale.core.publish import need_place, write_bytes
 from redwhale.core.recipe.recipe import Recipe
@@ -33,13 +36,34 @@ _SECTIONS: tuple[tuple[str, str, Gather, Draw | None], ...] = (
 )
 
 
-def write(recipe: Recipe, out: Path | None, *, console: Console) -> dict[str, Any]:
+def watch(recipe: Recipe, out: Path | None, *, seconds: int, console: Console) -> dict[str, Any]:
+    """Write the report anew every so many seconds, with a page that reloads itself, until every step is done.
+
+    Ctrl-C ends it too; what stands then is a report like any other. Returns what stands in it.
+    """
+    quiet = Console(quiet=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while not _is_done(recipe):
+            written = write(recipe, out, reload_seconds=seconds, console=quiet)
+            console.note(f"report: {written['file']} is up to date; it reloads every {seconds} s, Ctrl-C ends this")
+            time.sleep(seconds)
+    return write(recipe, out, console=console)
+
+
+def _is_done(recipe: Recipe) -> bool:
+    found = status(recipe)
+    return bool(found.steps) and all(row.state == "done" for row in found.steps)
+
+
+def write(
+    recipe: Recipe, out: Path | None, *, reload_seconds: int | None = None, console: Console
+) -> dict[str, Any]:  # fmt: skip
     """Write the report to ``out`` (``report.html`` in the workdir where it is None); return what stands in it."""
     if out:
         need_place(out, option="--out")
     path = out or recipe.root / FILE_NAME
     sections = gather(recipe, console=console)
-    page = render(sections).encode()
+    page = render(sections, reload_seconds=reload_seconds).encode()
     write_bytes(path, page)
     return {
         "file": str(path), "bytes": len(page),
@@ -81,12 +105,14 @@ def read_section(
     return Section(key, title, shown, plots, body or "", tuple(reader.undone), tuple(reader.damaged))
 
 
-def render(sections: list[Section]) -> str:
+def render(sections: list[Section], *, reload_seconds: int | None = None) -> str:
     """Return the page; every text is escaped, and what looks like a secret is left out of it."""
     templates = _templates()
     source = templates.loader.get_source(templates, "report.css")[0] if templates.loader else ""
     by_key = {section.key: section for section in sections}
-    return templates.get_template("report.html").render(sections=sections, by_key=by_key, css=Markup(source))
+    return templates.get_template("report.html").render(
+        sections=sections, by_key=by_key, css=Markup(source), reload_seconds=reload_seconds
+    )
 
 
 def _templates() -> Environment:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +125,40 @@ def test_the_command_writes_it_small_and_the_same_every_time(finished: Path, tmp
     quiet = redwhale("report", "-q", "--out", str(tmp_path / "there" / "r.html"), *gate, cwd=finished)
     assert quiet.returncode == 0 and not quiet.stdout and not quiet.stderr
     assert (tmp_path / "there" / "r.html").read_bytes() == first
+
+
+def test_a_watched_report_reloads_itself_until_every_step_is_done(copied: Path, tmp_path: Path) -> None:
+    gate = ("--set", "preprocess.gates.bad_records.above=5%")
+    (copied / "run" / "stage-3-lora").rename(tmp_path / "stage")
+    page = copied / "run" / "report.html"
+    page.unlink(missing_ok=True)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "redwhale", "report", "--watch", "5", "--json", *gate], cwd=copied, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not page.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert '<meta http-equiv="refresh" content="5">' in page.read_text(encoding="utf-8")
+    (tmp_path / "stage").rename(copied / "run" / "stage-3-lora")
+    out, err = watching.communicate(timeout=120)
+    assert watching.returncode == 0 and err.count("it reloads every 5 s") >= 1, err
+    assert json.loads(out)["bytes"] == page.stat().st_size
+    assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")
+
+
+def test_ctrl_c_leaves_a_report_like_any_other(copied: Path) -> None:
+    shutil.rmtree(copied / "run" / "stage-3-lora")
+    page = copied / "run" / "report.html"
+    page.unlink(missing_ok=True)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "redwhale", "report", "--watch", "600"], cwd=copied, stderr=subprocess.PIPE, text=True
+    )
+    assert watching.stderr and "it reloads every 600 s" in watching.stderr.readline()
+    watching.send_signal(signal.SIGINT)
+    _, err = watching.communicate(timeout=60)
+    assert watching.returncode == 0 and "written to" in err
+    assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")
 
 
 def test_a_recipe_of_which_nothing_is_done_says_how_to_begin(tmp_path: Path) -> None:
