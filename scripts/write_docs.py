@@ -109,8 +109,8 @@ def exit_codes() -> str:
         "([artifacts.md](artifacts.md#gates)).",
         "A script that goes on by itself may repeat a command after 130 and 143, and after 4 once there is room; "
         "after 2 and 3 somebody\nhas to look.", "",
-        "With `--json` a command prints one document on stdout: `schema`, `command` and its own keys, or, where it failed,\n"
-        "`schema`, `errors` (the lines of stderr) and `exit_code`.", "",
+        "With `--json` a command prints one document on stdout: `schema`, `command` and its own keys, or, where it "
+        "failed,\n`schema`, `errors` (the lines of stderr) and `exit_code`.", "",
     ])  # fmt: skip
 
 
