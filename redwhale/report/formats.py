@@ -1,10 +1,13 @@
-"""How the report writes numbers."""
+"""How the report writes numbers and messages."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from redwhale.core.console import duration, quantity
+from markupsafe import Markup, escape
+
+from redwhale.core.console import duration, quantity, redact
 
 NONE = "–"
 
@@ -73,7 +76,13 @@ def _signs(text: str) -> str:
     return text.replace("-", "−")
 
 
+def coded(text: str) -> Markup:
+    """Return a message with what stands in backticks as code; all is escaped, and secrets are left out."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(redact(text)))))
+
+
 FILTERS: dict[str, Any] = {
     "whole": whole, "fixed": fixed, "share": share, "change": change, "signed": signed, "size": size, "gib": gib,
     "short": short, "time_taken": time_taken, "rate": rate, "digest": digest,
+    "coded": coded,
 }  # fmt: skip

@@ -39,7 +39,7 @@ def gather(recipe: Recipe, reader: Reader, others: Facts) -> dict[str, Any]:
             seconds += manifest.timings.get("wall_seconds", 0.0)
     done = sum(step["state"] == "done" for step in steps)
     return {
-        "name": recipe.name, "base": _base(recipe), "recipe": recipe.file.name,
+        "name": recipe.name, "base": _base(recipe), "recipe": recipe.file.name, "no_steps": chain.NO_STEPS,
         "steps": [step | {"folder": reader.shown(step["folder"])} for step in steps], "done": done, "gates": gates,
         "next": state.next_command if state else None, "seconds": seconds,
         "headline": reader.attempt("headline", lambda: headline(others)) or [],

@@ -24,7 +24,7 @@ from redwhale.report import (
     tokenizer,
     training,
 )
-from redwhale.report.formats import change, gib, share, size, whole
+from redwhale.report.formats import change, coded, gib, share, size, whole
 from redwhale.report.metrics import Metrics
 from redwhale.report.reading import evenly, excerpt
 from redwhale.training.layout import trained_parts
@@ -103,6 +103,11 @@ def test_tokens_that_share_a_character_are_one_cell() -> None:
 def test_planned_time_goes_with_the_share_of_the_peak_that_was_reached() -> None:
     assert training.planned_seconds({"hfu": 0.2, "seconds": 100.0}) == pytest.approx(50.0)  # plans assume 0.4
     assert training.planned_seconds({"hfu": None, "seconds": 100.0}) is None
+
+
+def test_a_message_has_code_where_it_has_backticks_and_nothing_else() -> None:
+    said = coded("`a<b>` <i> hf_0123456789abcdefghij and `redwhale run`")
+    assert said == "<code>a&lt;b&gt;</code> &lt;i&gt; [redacted] and <code>redwhale run</code>"
 
 
 def test_parts_with_one_learning_rate_are_one_curve() -> None:

@@ -169,9 +169,9 @@ def test_a_recipe_of_which_nothing_is_done_says_how_to_begin(tmp_path: Path) -> 
     assert not any(told[key]["done"] for key in SECTIONS[1:])
     page = Path(json.loads(done.stdout)["file"]).read_text(encoding="utf-8")
     assert "<h1>새 &lt;모델&gt;</h1>" in page
-    assert "<code>" not in page  # no command would do anything yet
+    assert re.findall(r"<code>redwhale ([a-z-]+)", page) == ["new"]  # no other would do anything yet
     for section in ("preprocess", "tokenizer", "init", "pretrain", "evaluate"):
-        assert f"for the recipe has no section `{section}`." in page
+        assert f"for the recipe has no section <code>{section}</code>." in page
 
 
 def test_a_recipe_of_which_nothing_is_done_names_the_commands(finished: Path, tmp_path: Path) -> None:
