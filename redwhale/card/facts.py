@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from redwhale.core.artifact import Manifest, hash_file, is_finished, read_manifest
-from redwhale.core.base import base_folder
+from redwhale.core.artifact import Manifest, is_finished, read_manifest
+from redwhale.core.base import base_folder, is_base_of
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.corpus.reader import STATISTICS_NAME
@@ -20,8 +20,6 @@ from redwhale.tokenizer.step import STEP as TOKENIZER_STEP
 from redwhale.training.layout import trained_parts
 
 CARD_NAME = "README.md"
-BASE_CONFIG = "base config.json"
-"""The role of the base's configuration among the inputs of ``init-model``."""
 
 
 def gather(recipe: Recipe, index: int) -> dict[str, Any]:
@@ -103,7 +101,11 @@ def base_facts(recipe: Recipe, model_0: Manifest | None) -> dict[str, Any]:
     with contextlib.suppress(RedwhaleError):  # not fetched to this machine
         folder = base_folder(recipe, fetch=False)
     if folder is not None:
-        _check_base(folder, model_0)
+        if model_0 and is_base_of(folder, model_0) is False:
+            raise RedwhaleError(
+                "the recipe's base is not the one that the model was made from", where=str(folder),
+                fix="put `base` back, or make the chain again from it", exit_code=USAGE,
+            )  # fmt: skip
         if recipe.path(base.model) == folder:  # its path is the trainer's own business
             facts |= {"model": folder.name, "is_folder": True}
         facts["licence"] = stated_licence(folder / CARD_NAME)
@@ -125,16 +127,6 @@ def stated_licence(card: Path) -> dict[str, str]:
     if not isinstance(front, dict) or not front.get("license"):
         return {}
     return {key: str(front[key]) for key in ("license", "license_name", "license_link") if front.get(key)}
-
-
-def _check_base(folder: Path, model_0: Manifest | None) -> None:
-    record = next((record for record in model_0.inputs if record.role == BASE_CONFIG), None) if model_0 else None
-    config = folder / "config.json"
-    if record and config.is_file() and hash_file(config) != record.digest:
-        raise RedwhaleError(
-            "the recipe's base is not the one that the model was made from", where=str(folder),
-            fix="put `base` back, or make the chain again from it", exit_code=USAGE,
-        )  # fmt: skip
 
 
 def _vocabulary(tokenizer: Manifest | None) -> dict[str, Any]:

@@ -25,7 +25,11 @@ After = Callable[..., dict[str, Any]]
 
 @dataclass
 class HeldOut:
-    """The texts of each source, ``{source: (language, texts)}``, and how much of them is scored."""
+    """The texts of each source, ``{source: (language, texts)}``, and how much of them is scored.
+
+    In a first stage ``base_tokenizer`` is the base's where that is here; ``repeats_layers``: model 0 computes something
+    else than its base.
+    """
 
     texts: dict[str, tuple[str, list[str]]]
     tokenizer: Any
@@ -33,16 +37,19 @@ class HeldOut:
     context_tokens: int
     device: torch.device
     after: After | None = None
+    base_tokenizer: Any | None = None
+    repeats_layers: bool = False
 
     @classmethod
     def read(
         cls, corpus: Path, *, model: Path, settings: Measure, context_tokens: int, device: torch.device,
-        after: After | None,
+        after: After | None, base_tokenizer: Any | None = None, repeats_layers: bool = False,
     ) -> HeldOut:  # fmt: skip
         """Read the held-out texts of a corpus and the model's tokenizer; sources without any are left out."""
         texts = held_out_texts(corpus, documents=settings.documents)
         found = {name: (language, part) for name, (language, part) in texts.items() if part}
-        return cls(found, load_tokenizer(model), settings, context_tokens, device, after)
+        tokenizer = load_tokenizer(model)
+        return cls(found, tokenizer, settings, context_tokens, device, after, base_tokenizer, repeats_layers)
 
     def measure(self, engine: Engine) -> dict[str, Any]:
         """Return ``{"bits_per_byte": {"source": …, "language": …}}``, and what ``after`` adds."""
@@ -60,10 +67,11 @@ class HeldOut:
         return result | ({"after": self.after(engine.predict, self.tokenizer)} if self.after else {})
 
     def english_of_base(self, engine: Engine, *, base_ids: int) -> float | None:
-        """Return the base's bits per byte of English, before any training; None where no English is held out.
+        """Return the base's bits per byte of English, before any training; None where that cannot be known.
 
         The logits of old tokens are the base's own: without the new ones (``base_ids`` and above) so are its
-        probabilities, and English is cut as the base cuts it. None too where that is not so.
+        probabilities, where the text is cut as the base cuts it. English that holds a new token, such as a sign that
+        the base had to spell in bytes, is cut by the base's tokenizer alone.
         """
 
         def base(*arguments: Any, **options: Any) -> Any:
@@ -71,14 +79,25 @@ class HeldOut:
             output.logits[..., base_ids:] = float("-inf")
             return output
 
-        texts = [text for language, part in self.texts.values() if language == "en" for text in part]
-        if not texts:
+        texts = self._english()
+        if not texts or self.repeats_layers:
             return None
         measured = measure_texts(
-            base, self.tokenizer, texts, document_bytes=self.settings.document_bytes,
+            base, self.base_tokenizer or self.tokenizer, texts, document_bytes=self.settings.document_bytes,
             context_tokens=self.context_tokens, batch_tokens=_BATCH_TOKENS, device=self.device,
         ).bits_per_byte  # fmt: skip
         return measured if math.isfinite(measured) else None
+
+    def why_no_english_of_base(self) -> str:
+        """Say why the English of the base cannot be known."""
+        if not self._english():
+            return "the corpus holds out no English"
+        if self.repeats_layers:
+            return "model 0 repeats layers of the base, which makes it another model"
+        return "the held-out English has new tokens in it, and the base's own tokenizer is not at `base.model`"
+
+    def _english(self) -> list[str]:
+        return [text for language, part in self.texts.values() if language == "en" for text in part]
 
     def samples(self, engine: Engine) -> list[dict[str, str]]:
         """Return prompts and the model's continuations, ``samples`` of each language."""

@@ -30,6 +30,9 @@ def measure(run: StageRun, state: StageState, meter: Meter) -> None:
         return
     if state.base_english is None and run.base_ids is not None and state.step == 0:
         state.base_english = run.held_out.english_of_base(run.engine, base_ids=run.base_ids)
+        if state.base_english is None:
+            why = run.held_out.why_no_english_of_base()
+            run.console.warn(f"{run.name}: English is not compared with the base's, `gates.english` not judged: {why}")
     measured = run.held_out.measure(run.engine)
     state.measured[str(state.step)] = measured
     meter.write({"step": state.step, "tokens": state.step * run.course.step_tokens} | measured)

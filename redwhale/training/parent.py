@@ -5,9 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from redwhale.core import artifact
+from redwhale.core.base import base_folder, is_base_of
+from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training.launch import World
+
+
+def base_tokenizer(recipe: Recipe) -> Any | None:
+    """Return the tokenizer of the base that model 0 was made from, None where that base is not here."""
+    from redwhale.tokenizer.reader import load_tokenizer
+
+    try:
+        folder = base_folder(recipe, fetch=False)
+        return load_tokenizer(folder) if is_base_of(folder, artifact.read_manifest(recipe.model_0_folder)) else None
+    except (RedwhaleError, OSError, ValueError):
+        return None
+
+
+def has_repeated_layers(recipe: Recipe) -> bool:
+    """Tell whether model 0 is another function than its base: layers that stand twice change it."""
+    added = artifact.read_manifest(recipe.model_0_folder).fields.get("add_layers") or {}
+    return added.get("how") == "repeat"
 
 
 def base_english(recipe: Recipe, index: int) -> float | None:

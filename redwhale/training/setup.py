@@ -151,6 +151,8 @@ def open_held_out(recipe: Recipe, index: int, *, world: World, after: After | No
     return HeldOut.read(
         recipe.corpus_folder, model=recipe.model_folder(index - 1), settings=settings.measure,
         context_tokens=settings.sequence_length, device=world.device, after=after,
+        base_tokenizer=None if index else parent.base_tokenizer(recipe),
+        repeats_layers=not index and parent.has_repeated_layers(recipe),
     )  # fmt: skip
 
 

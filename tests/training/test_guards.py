@@ -11,8 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from redwhale.chain import chain_steps
+from redwhale.core.artifact import read_manifest
 from redwhale.core.console import Console
 from redwhale.core.errors import RedwhaleError
+from redwhale.core.recipe.load import load_recipe
 from redwhale.core.recipe.pretrain import Spikes
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.training import guard, measuring, parent
@@ -25,6 +28,7 @@ from redwhale.training.stage_data import open_data
 from tests import pico
 from tests.training import stages
 from tests.training.stages import rows, run, stage, write_recipe
+from tests.workspace import make_workspace
 
 OLD_ROWS = stages.VOCABULARY - stages.NEW_ROWS
 
@@ -94,6 +98,30 @@ def test_english_is_compared_with_the_base_s_own(tmp_path: Path) -> None:
     assert second.counts["english_over_base"] == pytest.approx(end / wanted - 1)
     (gate,) = second.gates
     assert (gate.name, gate.above, gate.do, gate.breached) == ("english_over_base", 0.1, "warn", end > 1.1 * wanted)
+
+
+def test_english_with_a_new_token_in_it_is_cut_as_the_base_cuts_it(tmp_path: Path) -> None:
+    """One sign that the base spelt in bytes must not cost the comparison."""
+    from redwhale.corpus.reader import held_out_texts
+    from redwhale.measure.bits_per_byte import measure_texts
+    from redwhale.tokenizer.reader import load_tokenizer
+    from redwhale.training.model import load_model
+
+    folder = make_workspace(tmp_path)
+    lines = pico.english_lines()[:400]
+    (folder / "en.txt").write_text("\n\n".join(f"{line} 가" for line in lines), encoding="utf-8")
+    recipe = load_recipe(folder / "redwhale.yaml", ["pretrain.measure.kobest_questions=0"])
+    for made in chain_steps(recipe)[:5]:  # to the first stage
+        made.make(console=Console(quiet=True), fresh=False, verify=False)
+    texts = held_out_texts(recipe.corpus_folder, documents=4)["docs"][1]
+    assert texts and all(max(load_tokenizer(recipe.model_0_folder).encode(text)) >= 600 for text in texts)
+    wanted = measure_texts(
+        load_model(folder / "base"), load_tokenizer(folder / "base"), texts, document_bytes=128, context_tokens=64,
+        batch_tokens=4096, device="cpu",
+    ).bits_per_byte  # fmt: skip
+    manifest = read_manifest(recipe.stage_folder(0))
+    assert manifest.metrics["base_english"] == pytest.approx(wanted, rel=1e-5)
+    assert manifest.counts["english_over_base"] is not None
 
 
 def test_forgotten_english_stops_the_stage_and_a_raised_gate_lets_it_go_on(
