@@ -38,6 +38,7 @@ def main() -> NoReturn:
 
 _INTERRUPTED = "interrupted; run the same command again to go on"
 _NO_SPACE = 28
+_STDOUT = 1
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -63,7 +64,8 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _fail(lines: list[str], code: int, *, debug: bool, json: bool) -> int:
     """Say what failed, a line each on stderr; with ``--json`` also as the one document on stdout."""
-    from redwhale.core.console import Console, redact
+    from redwhale.core.console import Console, keep_stdout_for_data, redact
+    from redwhale.training.layout import rank
 
     if debug:
         import traceback
@@ -71,10 +73,14 @@ def _fail(lines: list[str], code: int, *, debug: bool, json: bool) -> int:
         print(redact(traceback.format_exc()), file=sys.stderr, end="")
     lines = [redact(" ".join(line.split())) for line in lines]
     sys.stdout = sys.__stdout__  # a command sends what libraries print elsewhere
-    console = Console(json_output=json)
+    console = Console(json_output=json and rank() == 0)
     for line in lines:
         console.error(line)
-    console.errors(lines, code)
+    keep_stdout_for_data()
+    try:
+        console.errors(lines, code)
+    except OSError:  # nobody reads it, or there is no room: what is left in the buffer must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,27 +117,27 @@ def _parent(record: InputRecord, folder: Path) -> Path:
 
     Raises where it is gone, or was made again since.
     """
-    there = [place for place in _places(Path(record.path), folder) if is_finished(place)]
-    for place in there:
-        if read_manifest(place).digest == record.digest:
+    recorded = Path(record.path)
+    for place in (*(above / recorded.name for above in folder.parents[:_LEVELS_UP]), recorded):
+        if _digest_of(place) == record.digest:  # those beside it first: a copied chain is followed within the copy
             return place
-    if not there:
+    if not is_finished(recorded):
         raise RedwhaleError(
             f"{record.role}, which {folder.name} was made from, is no finished result any more (no {MANIFEST_NAME})",
             where=record.path, fix="put the folder back", exit_code=USAGE,
         )  # fmt: skip
     raise RedwhaleError(
-        f"{record.role} ({there[0]}) was made again after this was built from it", where=str(folder),
+        f"{record.role} ({recorded}) was made again after this was built from it", where=str(folder),
         fix="`redwhale run --fresh` makes what is stale again", exit_code=USAGE,
     )  # fmt: skip
 
 
-def _places(recorded: Path, folder: Path) -> Iterator[Path]:
-    for above in folder.parents[
-        :_LEVELS_UP
-    ]:  # first, so that a copy of a chain is followed, not what it was copied from
-        yield above / recorded.name
-    yield recorded
+def _digest_of(folder: Path) -> str | None:
+    """Return the digest of a result, None where there is none that can be read."""
+    try:
+        return read_manifest(folder).digest
+    except RedwhaleError:
+        return None
 
 
 def _check_source(record: InputRecord) -> None:

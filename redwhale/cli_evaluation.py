@@ -150,9 +150,12 @@ def evaluate_compare(
     Compare models on every measure that stands for two of them; nothing is measured anew.
     """
     from redwhale import tables_evaluation
+    from redwhale.core.publish import need_place
     from redwhale.evaluation import compare
 
     recipe, console = begin(config, changes, json=json, quiet=quiet)
+    if page:
+        need_place(page, option="--page")
     tables_evaluation.show_comparison(compare.run(recipe, models), console, page=page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import re
 import shlex
@@ -96,27 +97,35 @@ def _said(written: str, option: str) -> str:
     return written
 
 
-def _patterns(path: str, console: Console) -> list[str]:
+def _patterns(path: str, console: Console | None = None) -> list[str]:
     """Return a path as a source takes it: a folder of files as a pattern for each ending that can be read."""
     from redwhale.core.errors import USAGE, RedwhaleError
-    from redwhale.corpus.read.sources import can_read, is_dataset
+    from redwhale.corpus.read.sources import is_dataset
 
     folder = Path(path).expanduser()
     if not folder.is_dir() or is_dataset(folder):
         return [path]
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
-    endings = list(dict.fromkeys(file.suffix for file in files if can_read(file.name)))
-    if not endings:
+    if not (endings := sorted({_ending(file) for file in files} - {""})):
         raise RedwhaleError(
             "no file in it can be read by its ending", where=path, exit_code=USAGE,
             fix="name files, or a pattern such as folder/*.jsonl",
         )  # fmt: skip
-    left = [str(file.relative_to(folder)) for file in files if file.suffix not in endings]
-    if left:
-        console.warn(
-            f"{path}: left out, for their endings are not known: {', '.join(left[:3])}{' …' * (len(left) > 3)}"
-        )
-    return [f"{path.rstrip('/')}/**/*{ending}" for ending in endings]
+    left = [str(file.relative_to(folder)) for file in files if not _ending(file)]
+    if left and console:
+        some = ", ".join(left[:3]) + (" …" if len(left) > 3 else "")
+        console.warn(f"{path}: left out, for their endings are not known: {some}")
+    return [f"{glob.escape(path.rstrip('/'))}/**/*{ending}" for ending in endings]
+
+
+def _ending(file: Path) -> str:
+    """Return the ending that says how a file is read, that of compression with it; nothing where none does."""
+    from redwhale.corpus.read.sources import can_read, compression_of
+
+    if not can_read(file.name):
+        return ""
+    packed = compression_of(file.name)
+    return Path(file.name.removesuffix(packed)).suffix + packed
 
 
 def _fitting(gpu: str) -> tuple[str, int | None]:
@@ -161,17 +170,27 @@ def _some_share(written: str) -> float:
     return share
 
 
-def _words(answer: str) -> list[str]:
-    """Split an answer as a shell does, so that a path in quotes may have spaces."""
+def _base(answer: str) -> str:
+    return _said(answer, "answer")
+
+
+def _texts(answer: str) -> list[str]:
+    """Split an answer as a shell does, so that a path in quotes may have spaces; folders must hold text."""
     from redwhale.core.errors import USAGE, RedwhaleError
 
     try:
         words = shlex.split(answer)
     except ValueError:
         raise RedwhaleError("a quote is open", where="answer", fix="close it", exit_code=USAGE) from None
-    if not words:
-        raise RedwhaleError("no text is named", where="answer", fix="name files or patterns", exit_code=USAGE)
+    if not words or "-" in words:
+        raise RedwhaleError("no text is named", where="answer", fix="name files, folders or patterns", exit_code=USAGE)
+    for word in words:
+        _patterns(word)
     return words
+
+
+def _texts_or_none(answer: str) -> list[str]:
+    return [] if answer == "-" else _texts(answer)
 
 
 def _ask(out: Path | None) -> tuple[dict[str, Any], Path]:
@@ -193,10 +212,9 @@ def _ask(out: Path | None) -> tuple[dict[str, Any], Path]:
         "A few questions; Enter takes what stands in brackets, Ctrl-C ends. All of it can be changed later.", err=True
     )
     gpu, (preset, _) = ask("GPU (rtx4090-24gb, 80gb, 8xh100-80gb, none for a CPU)", "none", _fitting)
-    base, _ = ask("Base model, folder or hub name", read_preset(preset)["recipe"]["base"]["model"])
-    _, korean = ask("Korean text, files, folders or patterns with spaces between", "data/ko/*.jsonl", _words)
-    _, english = ask("English text, which keeps the base's English (- for none)", "data/en/*.jsonl", _words)
-    english = [] if english == ["-"] else english
+    base, _ = ask("Base model, folder or hub name", read_preset(preset)["recipe"]["base"]["model"], _base)
+    _, korean = ask("Korean text, files, folders or patterns with spaces between", "data/ko/*.jsonl", _texts)
+    _, english = ask("English text, which keeps the base's English (- for none)", "data/en/*.jsonl", _texts_or_none)
     share = ask("Share of English in training", "25%", _some_share)[0] if english else None
     file = out or ask("File to write", str(DEFAULT), lambda name: check_free(Path(name)))[0]
     given = {"base": base, "korean": korean, "english": english, "code": None, "other_share": share, "gpu": gpu}

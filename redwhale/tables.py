@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from redwhale.chain import NO_STEPS, Outcome
-from redwhale.core.artifact import Manifest
+from redwhale.core.artifact import DAMAGE, Manifest
 from redwhale.core.console import Console, duration, quantity
 from redwhale.corpus.waterfall import TITLE, waterfall
 from redwhale.tables_evaluation import kobest_table
@@ -16,8 +16,7 @@ _SHOWN_CHARS = 400
 
 def show_explained(records: list[dict[str, Any]], console: Console, *, whole: bool) -> None:
     """Show records before and after, each with its verdict; ``whole``: whole texts, and what every step says."""
-    console.result("preprocess", {"records": records})
-    if console.json_output:
+    if console.result("preprocess", {"records": records}):
         return
     for record in records:
         console.data(f"{record['source']}/{record['id']}  {record['file']} row {record['row']}\n{record['verdict']}")
@@ -36,8 +35,8 @@ def _beginning(text: str) -> str:
 
 def show_waterfall(statistics: dict[str, Any], console: Console) -> None:
     """Show what became of the records of a trial."""
-    console.result("preprocess", {"statistics": statistics})
-    console.table(TITLE, *waterfall(statistics))
+    if not console.result("preprocess", {"statistics": statistics}):
+        console.table(TITLE, *waterfall(statistics))
 
 
 def show_init_comparison(manifest: Manifest, console: Console) -> None:
@@ -56,7 +55,8 @@ def show_init_comparison(manifest: Manifest, console: Console) -> None:
 
 def show_tokenizers(result: dict[str, Any], console: Console) -> None:
     """Show what tokenizers make of each text, a row a tokenizer, and what each one is."""
-    console.result("eval tokenizer", result)
+    if console.result("eval tokenizer", result):
+        return
     languages = [source.get("language") for source in result["sources"].values()]
     pooled = {f"all {name}": body for name, body in result["languages"].items() if languages.count(name) > 1}
     bodies = result["sources"] | pooled
@@ -105,17 +105,17 @@ def _padded(value: float | None, form: str) -> str:
 def show_summary(outcome: Outcome, console: Console, *, command: str = "run", **more: Any) -> None:
     """Show the chain's result: bits per byte at every boundary, speed, memory, KoBEST, tokens per character."""
     manifests = outcome.manifests
-    console.result(command, {
-        "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1), **more,
-        "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
-    })  # fmt: skip
     if not manifests:
         console.warn(f"nothing to do: {NO_STEPS}")
     try:
         _show_models(manifests, console)
         show_tokenizer(manifests.get("train-tokenizer"), console)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:  # the chain is done all the same
+    except DAMAGE as error:  # the chain is done all the same
         console.warn(f"a table is left out: a manifest has not all that is in it ({error!r}); `report` says which")
+    console.result(command, {
+        "stopped": outcome.stopped, "seconds": round(outcome.seconds, 1), **more,
+        "steps": {n: {"digest": m.digest, "counts": m.counts, "metrics": m.metrics} for n, m in manifests.items()},
+    })  # fmt: skip
 
 
 def _show_models(manifests: dict[str, Manifest], console: Console) -> None:

@@ -14,11 +14,8 @@ from redwhale.doctor.finding import Finding
 def show_findings(findings: Sequence[Finding], console: Console, *, recipe: Path | None) -> None:
     """Show a line for each finding, the fix below it, and last how many there are of each kind."""
     counts = {state: sum(finding.state == state for finding in findings) for state in ("ok", "warn", "fail")}
-    console.result("doctor", {
-        "recipe": str(recipe) if recipe else None, "findings": [asdict(finding) for finding in findings],
-        "counts": counts,
-    })  # fmt: skip
-    if console.json_output:
+    found = [asdict(finding) for finding in findings]
+    if console.result("doctor", {"recipe": str(recipe) if recipe else None, "findings": found, "counts": counts}):
         return
     width = max(len(finding.name) for finding in findings)
     for finding in findings:

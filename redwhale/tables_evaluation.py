@@ -15,7 +15,8 @@ def show_kobest(
 ) -> None:  # fmt: skip
     """Show accuracy and macro-F1 per task and model, and the same ``without`` questions that the corpus holds."""
     scores = {model: manifest.metrics | {"without_overlap": without[model]} for model, manifest in results.items()}
-    console.result("eval kobest", {"models": scores})
+    if console.result("eval kobest", {"models": scores}):
+        return
     kobest_table(results, console)
     looked = {model: found for model, found in without.items() if found}
     if not looked:
@@ -51,7 +52,8 @@ def _accuracy_and_f1(scores: dict[str, float]) -> str:
 
 def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
     """Show bits per byte by language and by source, one column a model."""
-    console.result("eval bpb", {"models": {model: m.metrics for model, m in results.items()}})
+    if console.result("eval bpb", {"models": {model: m.metrics for model, m in results.items()}}):
+        return
     first = next(iter(results.values())).metrics
     rows = [
         [f"{label}{name}", *(m.metrics[kind][name]["bits_per_byte"] for m in results.values())]
@@ -63,7 +65,8 @@ def show_bits_per_byte(results: dict[str, Manifest], console: Console) -> None:
 
 def show_retention(results: dict[str, Manifest], console: Console) -> None:
     """Show what became of English, a row a model and source."""
-    console.result("eval retention", {"models": {model: m.metrics for model, m in results.items()}})
+    if console.result("eval retention", {"models": {model: m.metrics for model, m in results.items()}}):
+        return
     rows = []
     for model, manifest in results.items():
         for source, own in (*manifest.metrics["sources"].items(), ("all", manifest.metrics["all"])):
@@ -82,7 +85,8 @@ def show_retention(results: dict[str, Manifest], console: Console) -> None:
 
 def show_samples(results: dict[str, Manifest], console: Console) -> None:
     """Show rates of what goes wrong in written text, a row a model and language."""
-    console.result("eval samples", {"models": {model: m.metrics for model, m in results.items()}})
+    if console.result("eval samples", {"models": {model: m.metrics for model, m in results.items()}}):
+        return
     rows = []
     for model, manifest in results.items():
         for language, own in manifest.metrics["languages"].items():
@@ -97,7 +101,8 @@ def show_samples(results: dict[str, Manifest], console: Console) -> None:
 
 def show_harness(results: dict[str, Manifest], console: Console) -> None:
     """Show the scores of each task, a column a model."""
-    console.result("eval harness", {"models": {model: m.metrics for model, m in results.items()}})
+    if console.result("eval harness", {"models": {model: m.metrics for model, m in results.items()}}):
+        return
     _show_tasks("lm-evaluation-harness", {model: m.metrics["tasks"] for model, m in results.items()}, console)
 
 
@@ -118,7 +123,10 @@ Table = tuple[str, list[str], list[list[Any]]]
 
 def show_comparison(result: dict[str, Any], console: Console, *, page: Path | None) -> None:
     """Show models side by side, and write the same as a Markdown page where one is asked for."""
-    console.result("eval compare", result)
+    if page:
+        write_bytes(page, comparison_page(result).encode())
+    if console.result("eval compare", result):
+        return
     for measure, body in result["measures"].items():
         for title, columns, rows in _comparison_tables(measure, body, result["models"]):
             console.table(title, columns, rows)
@@ -127,7 +135,6 @@ def show_comparison(result: dict[str, Any], console: Console, *, page: Path | No
     for model, measures in result["missing"].items():
         console.note(f"{model} lacks {', '.join(measures)}")
     if page:
-        write_bytes(page, comparison_page(result).encode())
         console.note(f"eval compare: written to {page}")
 
 

@@ -20,8 +20,7 @@ _SHOWN_FILES = 3
 
 def show_status(found: ChainStatus, console: Console) -> None:
     """Show one row a step, what there is to say of those that are not done, sizes, and last the next command."""
-    console.result("status", found.as_dict())
-    if console.json_output:
+    if console.result("status", found.as_dict()):
         return
     if not found.steps:
         console.data(NO_STEPS)
@@ -76,8 +75,7 @@ def _last_line(found: ChainStatus) -> str:
 
 def show_lineage(tree: dict[str, Any], checked: Checked, console: Console) -> None:
     """Show a result and what it was made from as a tree, and what was checked on the way."""
-    console.result("show lineage", {"lineage": tree, "checked": asdict(checked)})
-    if console.json_output:
+    if console.result("show lineage", {"lineage": tree, "checked": asdict(checked)}):
         return
     above = _common_folder(tree)
     console.data(f"paths below {above}")

@@ -100,6 +100,23 @@ def test_an_error_is_a_json_document_too(tmp_path: Path, words: list[str], code:
     assert redwhale(*words, cwd=tmp_path).stdout == ""
 
 
+@pytest.mark.parametrize("stdout", ["| true", "> /dev/full", ">&-"])
+def test_an_error_keeps_its_code_whatever_becomes_of_stdout(tmp_path: Path, stdout: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m redwhale status -c none.yaml --json {stdout}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: none.yaml: there is no recipe here")
+
+
+def test_one_process_of_several_prints_the_document(tmp_path: Path) -> None:
+    for rank, lines in (("0", 1), ("1", 0)):
+        done = subprocess.run(
+            [sys.executable, "-m", "redwhale", "pretrain", "--stage", "1", "--json"], capture_output=True, text=True,
+            cwd=tmp_path, env={**os.environ, "RANK": rank},
+        )  # fmt: skip
+        assert done.returncode == 2 and len(done.stdout.splitlines()) == lines and done.stderr.startswith("error: ")
+
+
 def test_a_run_of_a_recipe_without_steps_says_so(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
     done = redwhale("run", "-c", "r.yaml", cwd=tmp_path)
@@ -109,9 +126,13 @@ def test_a_run_of_a_recipe_without_steps_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("out", "said"), [
     (".", "--out .: this is a folder; name a file in it, such as NAME"),
     ("r.yaml/report.html", "r.yaml is a file, not a folder; name another place"),
+    ("pipe", "--out pipe: this is a device or a pipe, no file; name a file"),
+    ("/dev/null", "--out /dev/null: this is a device or a pipe, no file"),
+    ("a" * 300, "file name too long; name another place"),
 ])  # fmt: skip
 def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, out: str, said: str) -> None:
     (tmp_path / "r.yaml").write_text("version: 1\nworkdir: run\n")
+    os.mkfifo(tmp_path / "pipe")
     for command in (["report", "-c", "r.yaml"], ["new", "--preset", "cpu"]):
         done = redwhale(*command, "--out", out, cwd=tmp_path)
         assert done.returncode == 2 and said in done.stderr, done.stderr

@@ -102,7 +102,7 @@ def test_killed_anywhere_a_final_name_is_absent_or_whole(
         assert (folder / "manifest.json").exists() == (point == points[-1])
     manifest = run(root, name)
     assert manifest.digest == read_manifest(done / FOLDERS[name]).digest and files(folder) == expected
-    assert not list(folder.glob(".tmp-*")) and not (folder / "begun.json").exists()
+    assert not list(folder.glob(".tmp-*")) and not (folder / "scratch").exists()
 
 
 @pytest.mark.slow

@@ -144,6 +144,23 @@ def test_a_folder_is_a_pattern_for_each_ending(project: Path) -> None:
     assert "text/ko: left out, for their endings are not known: README.md" in said and "DS_Store" not in said
 
 
+def test_a_folder_may_have_any_name_and_what_is_packed_counts_with_its_packing(project: Path) -> None:
+    folder = project / "뉴스[2024] *"
+    folder.mkdir()
+    for name in ("a.jsonl.gz", "b.notes.gz", "c.TXT"):
+        (folder / name).write_bytes(b"")
+    assert sources_of(project, "--korean", folder.name) == [
+        "뉴스[[]2024] [*]/**/*.TXT",
+        "뉴스[[]2024] [*]/**/*.jsonl.gz",
+    ]
+    recipe = load_recipe(project / "r.yaml")
+    sources = recipe.need("preprocess").sources
+    files = [source_files(recipe, source, index) for index, source in enumerate(sources)]
+    assert [[file.name.split("/")[-1] for file in found] for found in files] == [["c.TXT"], ["a.jsonl.gz"]]
+    assert [source.name for source in sources] == ["2024", "2024-2"]
+    assert "b.notes.gz" in redwhale("new", "--korean", folder.name, cwd=project).stderr
+
+
 def test_a_saved_set_stays_a_folder_and_one_that_holds_no_text_is_refused(project: Path) -> None:
     (project / "set").mkdir()
     (project / "set" / "state.json").write_text("{}")
@@ -182,7 +199,9 @@ def test_a_person_is_asked_and_a_slip_is_asked_again(project: Path) -> None:
     os.close(slave)
     (project / "text" / "with space.jsonl").write_text("{}")
     files = "text/ko/*.jsonl 'text/with space.jsonl"
-    answers = ["3xfoo", "none", "base", " ", files, f"{files}'", "text/en", "150%", "0", "20%", "base", "mine.yaml"]
+    (project / "pictures").mkdir()
+    answers = ["3xfoo", "none", " ", "base", " ", "-", "pictures", files, f"{files}'", "text/en", "150%", "0", "20%"]
+    answers += ["base", "mine.yaml"]
     os.write(master, "".join(f"{answer}\n" for answer in answers).encode())
     out, _ = asked.communicate(timeout=60)
     said = b""
@@ -196,7 +215,9 @@ def test_a_person_is_asked_and_a_slip_is_asked_again(project: Path) -> None:
     text = said.decode()
     assert "no cards are known as '3xfoo'" in text and text.count("GPU (") == 2
     for slip in (
+        "nothing is named",
         "no text is named",
+        "no file in it can be read",
         "a quote is open",
         "'150%' is no share below 1",
         "no share is left",

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
-from redwhale.card.facts import CARD_NAME, gather
-from redwhale.core.artifact import MANIFEST_NAME
+from redwhale.card.facts import gather
+from redwhale.core.artifact import DAMAGE, MANIFEST_NAME
+from redwhale.core.base_card import CARD_NAME
 from redwhale.core.console import Console, quantity
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.publish import write_bytes
@@ -30,7 +31,7 @@ def refresh(recipe: Recipe, index: int, *, console: Console) -> None:
     try:
         if not card.exists() or card.stat().st_mtime_ns < max(path.stat().st_mtime_ns for path in read):
             write(recipe, index)
-    except (RedwhaleError, OSError, LookupError, TypeError, ValueError, UndefinedError) as error:
+    except (RedwhaleError, UndefinedError, *DAMAGE) as error:
         said = error if isinstance(error, RedwhaleError | OSError) else f"a manifest has not all it needs ({error!r})"
         console.warn(f"the model card is not written: {said}")
 

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from redwhale.core.artifact import Manifest, is_finished, read_manifest
-from redwhale.core.base import base_folder, is_base_of
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.corpus.reader import STATISTICS_NAME
@@ -19,7 +18,8 @@ from redwhale.evaluation import compare, retention
 from redwhale.tokenizer.step import STEP as TOKENIZER_STEP
 from redwhale.training.layout import trained_parts
 
-CARD_NAME = "README.md"
+_AS_RUN = ("engine", "attention", "optimizer", "recompute", "micro_batch", "device")
+UNKNOWN_BASE: dict[str, Any] = {"model": "a base model", "revision": None, "licence": {}, "is_folder": True}
 
 
 def gather(recipe: Recipe, index: int) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def gather(recipe: Recipe, index: int) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "stage": last.fields["stage"]["name"],
-        "base": base_facts(recipe, model_0),
+        "base": (model_0.metrics.get("base") if model_0 else None) or UNKNOWN_BASE,
         "parameters": model_0.counts.get("parameters") if model_0 else None,
         "vocabulary": _vocabulary(tokenizer),
         "stages": rows,
@@ -81,52 +81,12 @@ def render_settings(tokenizer: Manifest | None, model_0: Manifest | None, stages
     shared = {key: value for key, value in own[0].items() if all(fields.get(key) == value for fields in own)}
     sections["pretrain"] = shared | {"stages": [
         stage.fields["stage"] | {key: value for key, value in fields.items() if key not in shared}
+        | {"ran": {key: stage.metrics[key] for key in _AS_RUN if key in stage.metrics}}
         for stage, fields in zip(stages, own, strict=True)
     ]}  # fmt: skip
     return str(
         yaml.safe_dump(sections, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
     ).strip()
-
-
-def base_facts(recipe: Recipe, model_0: Manifest | None) -> dict[str, Any]:
-    """Return the base's name and revision, and the licence that its own card states.
-
-    Raises where the recipe names another base than the one that ``model_0`` was made from.
-    """
-    facts: dict[str, Any] = {"model": "a base model", "revision": None, "licence": {}, "is_folder": True}
-    if (base := recipe.base) is None:
-        return facts
-    facts |= {"model": base.model, "revision": base.revision, "is_folder": False}
-    folder = None
-    with contextlib.suppress(RedwhaleError):  # not fetched to this machine
-        folder = base_folder(recipe, fetch=False)
-    if folder is not None:
-        if model_0 and is_base_of(folder, model_0) is False:
-            raise RedwhaleError(
-                "the recipe's base is not the one that the model was made from", where=str(folder),
-                fix="put `base` back, or make the chain again from it", exit_code=USAGE,
-            )  # fmt: skip
-        if recipe.path(base.model) == folder:  # its path is the trainer's own business
-            facts |= {"model": folder.name, "is_folder": True}
-        facts["licence"] = stated_licence(folder / CARD_NAME)
-    return facts
-
-
-def stated_licence(card: Path) -> dict[str, str]:
-    """Return what the front matter of a card of the hub says of the licence: ``license``, its name, its link."""
-    if not card.is_file():
-        return {}
-    lines = card.read_text(encoding="utf-8", errors="replace").split("\n")
-    if lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
-        return {}
-    end = [line.strip() for line in lines[1:]].index("---") + 1
-    try:
-        front = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError:
-        return {}
-    if not isinstance(front, dict) or not front.get("license"):
-        return {}
-    return {key: str(front[key]) for key in ("license", "license_name", "license_link") if front.get(key)}
 
 
 def _vocabulary(tokenizer: Manifest | None) -> dict[str, Any]:

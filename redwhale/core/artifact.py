@@ -69,6 +69,10 @@ class GateRecord(BaseModel):
     """Whether `value` is above the limit."""
 
 
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What reading a result raises where it is not as its step wrote it: gone, cut, or of another shape."""
+
+
 class Manifest(BaseModel):
     """The record that completes an artifact; its presence means that the folder is whole."""
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from redwhale.core.artifact import Manifest, hash_file
 from redwhale.core.errors import USAGE, RedwhaleError, first_line
 from redwhale.core.recipe.recipe import Recipe
 
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-_CONFIG_ROLE = "base config.json"  # among the inputs of init-model
-_SMALL_FILES = ["*.json", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja", "LICENSE*", "NOTICE*"]
+_SMALL_FILES = ["*.json", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja", "LICENSE*", "NOTICE*", "README.md"]
 _PICKLED_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -50,13 +48,6 @@ def _from_hub(name: str, revision: str | None, *, weights: bool, fetch: bool, wh
         raise RedwhaleError(
             f"the base {name} {what}, and there is no folder of that name", where=where, fix=fix, exit_code=USAGE
         ) from error
-
-
-def is_base_of(folder: Path, made: Manifest) -> bool | None:
-    """Tell whether ``made``, a model 0, was made from the base in ``folder``, by its configuration; None if unknown."""
-    record = next((record for record in made.inputs if record.role == _CONFIG_ROLE), None)
-    config = folder / "config.json"
-    return hash_file(config) == record.digest if record and config.is_file() else None
 
 
 def weight_files(folder: Path) -> list[Path]:

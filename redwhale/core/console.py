@@ -77,8 +77,6 @@ class Console:
     def log_to(self, path: Path) -> None:
         """Append all further lines to ``path`` as well."""
         self._log = path
-        with contextlib.suppress(OSError):  # said by what the step writes
-            path.touch()
 
     def _line(self, text: str, *, shown: bool) -> None:
         text = redact(text)
@@ -113,15 +111,20 @@ class Console:
         """Say an error on stderr."""
         self._line(f"error: {text}", shown=True)
 
-    def result(self, command: str, value: dict[str, Any]) -> None:
-        """Print the command's one JSON document on stdout where ``--json`` asked for it."""
+    def result(self, command: str, value: dict[str, Any]) -> bool:
+        """Print the command's one JSON document on stdout where ``--json`` asked for it; return whether it did.
+
+        Nothing that may fail comes after it.
+        """
         if self.json_output:
             self.data(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
+        return self.json_output
 
     def errors(self, lines: Sequence[str], exit_code: int) -> None:
-        """Print in its place what went wrong."""
+        """Print what went wrong as the one JSON document, where there is no result."""
         if self.json_output:
-            self.data(json.dumps({"schema": SCHEMA, "errors": list(lines), "exit_code": exit_code}))
+            document = {"schema": SCHEMA, "errors": list(lines), "exit_code": exit_code}
+            self.data(json.dumps(document, ensure_ascii=False))
 
     def data(self, text: str) -> None:
         """Print ``text`` on the stdout that stood when this console was made."""

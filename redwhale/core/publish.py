@@ -32,17 +32,27 @@ def _fsync(path: Path) -> None:
 
 
 def need_place(out: Path, *, option: str) -> None:
-    """Raise exit code 2 where no file can be written at the ``out`` that a person named, before any work for it."""
-    above = next(folder for folder in out.absolute().parents if folder.exists())
+    """Raise exit code 2 where no file can be put at the ``out`` that a person named, before any work for it."""
+    try:
+        found = _fault_of_place(out)
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        found = (error.strerror or str(error)).lower(), "name another place"
+    if found:
+        raise RedwhaleError(found[0], where=f"{option} {out}", fix=found[1], exit_code=USAGE)
+
+
+def _fault_of_place(out: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a place and what mends it; a device or a pipe would be replaced by the file."""
     if out.is_dir():
-        what, fix = "this is a folder", f"name a file in it, such as {out / 'NAME'}"
-    elif not above.is_dir():
-        what, fix = f"{above} is a file, not a folder", "name another place"
-    elif not os.access(above, os.W_OK | os.X_OK):
-        what, fix = f"{above} cannot be written to", "name another place, or mend its rights"
-    else:
-        return
-    raise RedwhaleError(what, where=f"{option} {out}", fix=fix, exit_code=USAGE)
+        return "this is a folder", f"name a file in it, such as {out / 'NAME'}"
+    if out.exists() and not out.is_file():
+        return "this is a device or a pipe, no file", "name a file"
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        return f"{above} is a file, not a folder", "name another place"
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"{above} cannot be written to", "name another place, or mend its rights"
+    return None
 
 
 @contextlib.contextmanager

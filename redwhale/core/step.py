@@ -74,7 +74,7 @@ def produce(
     make_folder(plan.folder)
     with locked(plan.folder) as need_held:
         if fresh:
-            _empty(plan.folder)
+            _empty(plan)
         finished = artifact.read_manifest(plan.folder) if artifact.is_finished(plan.folder) else None
         inputs = artifact.digest_inputs(plan.inputs, known=finished.inputs if finished else ())
         identity = artifact.identity_of(plan.step, plan.algorithm, plan.fields, inputs)
@@ -94,29 +94,34 @@ def produce(
         started, started_cpu = time.perf_counter(), time.process_time()
         built = _build(plan, build)
         fault(f"{plan.step}.before_manifest")
-        manifest = Manifest(
-            step=plan.step,
-            algorithm=plan.algorithm,
-            identity=identity,
-            fields=plan.fields,
-            inputs=inputs,
-            outputs=artifact.record_files(
-                sorted(built.outputs), relative_to=plan.folder, inputs=inputs, sha256=built.sha256
-            ),
-            counts=built.counts,
-            metrics=built.metrics,
-            gates=plan.gates(built.counts),
-            timings={
-                "wall_seconds": round(built.earlier_seconds + time.perf_counter() - started, 3),
-                "cpu_seconds": round(time.process_time() - started_cpu, 3),
-            },
-            environment=environment(),
+        manifest = _manifest(plan, built, identity=identity, inputs=inputs)
+        wall, cpu = built.earlier_seconds + time.perf_counter() - started, time.process_time() - started_cpu
+        manifest = manifest.model_copy(
+            update={"timings": {"wall_seconds": round(wall, 3), "cpu_seconds": round(cpu, 3)}}
         )
         need_held()
         _complete(plan.folder, manifest)
         fault(f"{plan.step}.after_manifest")
         _tidy(plan.folder)
         return _judged(plan, manifest, console)
+
+
+def _manifest(plan: Plan, built: Built, *, identity: str, inputs: list[InputRecord]) -> Manifest:
+    """Describe what was built, all but how long it took."""
+    return Manifest(
+        step=plan.step,
+        algorithm=plan.algorithm,
+        identity=identity,
+        fields=plan.fields,
+        inputs=inputs,
+        outputs=artifact.record_files(
+            sorted(built.outputs), relative_to=plan.folder, inputs=inputs, sha256=built.sha256
+        ),
+        counts=built.counts,
+        metrics=built.metrics,
+        gates=plan.gates(built.counts),
+        environment=environment(),
+    )
 
 
 def _build(plan: Plan, build: Callable[[], Built]) -> Built:
@@ -144,19 +149,30 @@ def _complete(folder: Path, manifest: Manifest) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    (folder / BEGUN_NAME).unlink(missing_ok=True)
+    """Remove what only an unfinished run needs; its mark stays: without the manifest it says whose the files are."""
     shutil.rmtree(scratch_of(folder), ignore_errors=True)
 
 
 def _judged(plan: Plan, manifest: Manifest, console: Console) -> Manifest:
     """Return a finished manifest with the gates as the recipe has them now, and say which are breached."""
-    gates = plan.gates(manifest.counts)
+    gates = _gates_of(plan, manifest)
     if gates != manifest.gates:
         manifest = manifest.model_copy(update={"gates": gates})
         artifact.write_manifest(plan.folder, manifest)
     for line in _breaches(gates):
         console.warn(f"{manifest.step}: {line}")
     return manifest
+
+
+def _gates_of(plan: Plan, manifest: Manifest) -> list[GateRecord]:
+    """Judge finished counts; raise exit code 2 where the manifest lacks one."""
+    try:
+        return plan.gates(manifest.counts)
+    except artifact.DAMAGE as error:
+        raise RedwhaleError(
+            f"the manifest is damaged: gates cannot be judged by its counts ({type(error).__name__}: {error})",
+            where=str(plan.folder / artifact.MANIFEST_NAME), fix="make this step again with --fresh", exit_code=USAGE,
+        ) from None  # fmt: skip
 
 
 def _breaches(gates: Iterable[GateRecord]) -> list[str]:
@@ -202,20 +218,20 @@ def state_of(plan: Plan) -> tuple[str, list[str]]:
 
 
 def _state_of_unmarked(folder: Path) -> tuple[str, list[str]]:
-    """Tell of a folder without a manifest or a mark of a run; the log of a step tells its files from a user's own."""
-    if not (made := made_in(folder) if folder.is_dir() else []):
-        return "absent", []
-    if (folder / LOG_NAME).is_file():
-        return "damaged", [f"{artifact.MANIFEST_NAME} is gone"]
-    return "absent", [foreign(made)]
+    """Tell of a folder that neither a manifest nor a mark says anything of: its files may be a user's own."""
+    if (folder / BEGUN_NAME).is_file():
+        return "damaged", [f"{BEGUN_NAME} cannot be read"]
+    made = made_in(folder) if folder.is_dir() else []
+    return "absent", [foreign(made)] if made else []
 
 
 def _state_of_outputs(plan: Plan, finished: Manifest) -> tuple[str, list[str]]:
     try:
         artifact.check_outputs(plan.folder, finished)
+        gates = _gates_of(plan, finished)
     except RedwhaleError as error:
         return "damaged", [str(error)]
-    stopping = [gate for gate in plan.gates(finished.counts) if gate.do == "stop"]
+    stopping = [gate for gate in gates if gate.do == "stop"]
     return ("stopped", breaches) if (breaches := _breaches(stopping)) else ("done", [])
 
 
@@ -247,8 +263,14 @@ def _begin(plan: Plan, identity: str, inputs: list[InputRecord]) -> None:
     )
 
 
-def _empty(folder: Path) -> None:
-    """Discard what stands in ``folder``, the manifest first so that no half artifact looks whole."""
+def _empty(plan: Plan) -> None:
+    """Discard what stands in the folder, the manifest first so that no half artifact looks whole."""
+    folder = plan.folder
+    if inside := next((item.path for item in plan.inputs if item.path.is_relative_to(folder)), None):
+        raise RedwhaleError(
+            "the folder of the result holds a file that this step reads, which --fresh would discard",
+            where=str(inside), fix="choose another `workdir`, or move the file", exit_code=USAGE,
+        )  # fmt: skip
     (folder / artifact.MANIFEST_NAME).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.name == LOCK_NAME:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jinja2 import UndefinedError
+from markupsafe import Markup
 
-from redwhale.core.artifact import Manifest, is_finished, read_manifest
+from redwhale.core.artifact import DAMAGE, Manifest, is_finished, read_manifest
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 
 Found = TypeVar("Found")
-# What reading a file raises where it is not as its step wrote it: gone, cut, or of another shape.
-_DAMAGE = (RedwhaleError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, UndefinedError)
+_DAMAGE = (RedwhaleError, UndefinedError, *DAMAGE)
 _SECTION_OF = {"preprocess": "preprocess", "train-tokenizer": "tokenizer", "init-model": "init", "pretrain": "pretrain",
                "eval": "evaluate"}  # fmt: skip
 
@@ -77,7 +77,7 @@ class Section:
     title: str
     facts: dict[str, Any] | None
     plots: dict[str, Any]
-    body: str
+    body: Markup
     undone: tuple[Undone, ...]
     damaged: tuple[str, ...]
 

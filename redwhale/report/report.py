@@ -37,22 +37,25 @@ _SECTIONS: tuple[tuple[str, str, Gather, Draw | None], ...] = (
 
 
 def watch(recipe: Recipe, out: Path | None, *, seconds: int, console: Console) -> dict[str, Any]:
-    """Write the report anew every so many seconds, with a page that reloads itself, until every step is done.
+    """Write the report anew every so many seconds, with a page that reloads itself, until the chain is done or stopped.
 
     Ctrl-C ends it too; what stands then is a report like any other. Returns what stands in it.
     """
-    quiet = Console(quiet=True)
+    told = False
     with contextlib.suppress(KeyboardInterrupt):
-        while not _is_done(recipe):
-            written = write(recipe, out, reload_seconds=seconds, console=quiet)
-            console.note(f"report: {written['file']} is up to date; it reloads every {seconds} s, Ctrl-C ends this")
+        while _goes_on(recipe):
+            written = write(recipe, out, reload_seconds=seconds, console=Console(quiet=True))
+            if not told:
+                console.note(f"report: {written['file']} is there and reloads every {seconds} s; Ctrl-C ends this")
+                told = True
             time.sleep(seconds)
     return write(recipe, out, console=console)
 
 
-def _is_done(recipe: Recipe) -> bool:
-    found = status(recipe)
-    return bool(found.steps) and all(row.state == "done" for row in found.steps)
+def _goes_on(recipe: Recipe) -> bool:
+    """Tell whether a step is at work, or may yet be; after one that a gate has stopped none is begun."""
+    states = {row.state for row in status(recipe).steps}
+    return "running" in states or bool(states - {"done"} and "stopped" not in states)
 
 
 def write(
@@ -102,7 +105,7 @@ def read_section(
         if facts:
             body = reader.attempt(key, lambda: _body(templates, key, facts, plots))
     shown = None if body is None else facts
-    return Section(key, title, shown, plots, body or "", tuple(reader.undone), tuple(reader.damaged))
+    return Section(key, title, shown, plots, body or Markup(), tuple(reader.undone), tuple(reader.damaged))
 
 
 def render(sections: list[Section], *, reload_seconds: int | None = None) -> str:
@@ -126,7 +129,7 @@ def _templates() -> Environment:
 
 def _body(
     templates: Environment, key: str, facts: dict[str, Any], plots: dict[str, Any], damaged: Sequence[str] = ()
-) -> str:  # fmt: skip
+) -> Markup:  # fmt: skip
     return Markup(templates.get_template(f"{key}.html").render(facts=facts, plots=plots, damaged=damaged))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from redwhale import chain, chain_status
-from redwhale.core.artifact import GateRecord, Manifest, is_finished, read_manifest
+from redwhale.core.artifact import DAMAGE, GateRecord, Manifest, is_finished, read_manifest
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.recipe import Recipe
 from redwhale.evaluation.compare import MEAN
@@ -51,7 +51,7 @@ def _judged(link: chain.ChainStep, manifest: Manifest) -> list[GateRecord]:
     """Return the gates as the recipe has them now; the manifest has those only from the next run on."""
     try:
         return link.plan().gates(manifest.counts)
-    except (RedwhaleError, LookupError, TypeError):  # not planned here, as what another recipe made; or lacking a count
+    except (RedwhaleError, *DAMAGE):  # not planned here, as what another recipe made; or lacking a count
         return manifest.gates
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from redwhale.core.artifact import Manifest, is_finished
@@ -39,14 +40,11 @@ def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
             reader.damaged.append(f"{reader.shown(path)}: {metrics.unreadable} lines that cannot be read are left out")
         planned = Course.of(settings, index).tokens
         row = reader.attempt(folder, lambda m=manifest, k=metrics: stage_row(m, k))  # type: ignore[misc]
-        state = "damaged" if row is None else "done" if is_finished(folder) else "begun" if metrics else "not begun"
-        row = (stage_row(None, metrics) if row is None else row) | {
-            "number": index + 1,
-            "name": stage.name,
-            "begins": begins,
-            "planned_tokens": planned,
-            "state": state,
-        }
+        whole = manifest is not None and row is not None
+        row = (row or stage_row(None, metrics)) | {
+            "number": index + 1, "name": stage.name, "begins": begins, "planned_tokens": planned,
+            "state": _state(folder, whole=whole, begun=metrics is not None),
+        }  # fmt: skip
         stages.append(row)
         if metrics:
             for name, own in curves_of(metrics).items():
@@ -63,6 +61,12 @@ def gather(recipe: Recipe, reader: Reader) -> dict[str, Any] | None:
         )),
         "on_cpu": any(stage["device"] == "cpu" for stage in done),
     }  # fmt: skip
+
+
+def _state(folder: Path, *, whole: bool, begun: bool) -> str:
+    if is_finished(folder):
+        return "done" if whole else "damaged"
+    return "begun" if begun else "not begun"
 
 
 def _engines(done: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from redwhale.core import artifact
-from redwhale.core.base import base_folder, is_base_of
+from redwhale.core.base import base_folder
 from redwhale.core.errors import RedwhaleError
 from redwhale.core.recipe.pretrain import Pretrain
 from redwhale.core.recipe.recipe import Recipe
@@ -13,12 +13,13 @@ from redwhale.training.launch import World
 
 
 def base_tokenizer(recipe: Recipe) -> Any | None:
-    """Return the tokenizer of the base that model 0 was made from, None where that base is not here."""
-    from redwhale.tokenizer.reader import load_tokenizer
+    """Return the tokenizer of the base that the model's was made from, None where that is not here."""
+    from redwhale.tokenizer.reader import load_tokenizer, refuse_other_base
 
     try:
         folder = base_folder(recipe, fetch=False)
-        return load_tokenizer(folder) if is_base_of(folder, artifact.read_manifest(recipe.model_0_folder)) else None
+        refuse_other_base(artifact.read_manifest(recipe.tokenizer_folder), folder, where=str(folder))
+        return load_tokenizer(folder)
     except (RedwhaleError, OSError, ValueError):
         return None
 

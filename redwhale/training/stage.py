@@ -49,34 +49,31 @@ def _train_stage(
 ) -> Built:  # fmt: skip
     meter.forget_peak(world.device)
     settings: Pretrain = recipe.need("pretrain")
-    stage, folder = settings.stages[index], recipe.stage_folder(index)
+    stage = settings.stages[index]
     data = open_data(recipe, index, world=world, console=console)
     prepared = setup.prepare_model(recipe, index, world=world, console=console)
     trained = partition.select(prepared, stage)
     table = partition.table(trained, prepared, stage=stage, decay=settings.weight_decay)
     partition.show(table, name=stage.name, console=console)
     planned = setup.plan_loaded(settings, index, prepared, trained, table=table, world=world)
-    for caution in cautions(
-        settings, index, parameters=planned.shape.elements, shares=data.language_shares(data.course.steps)
-    ):
+    shares = data.language_shares(data.course.steps)
+    for caution in cautions(settings, index, parameters=planned.shape.elements, shares=shares):
         console.warn(caution)
-    stored = setup.find_checkpoint(folder, trained=trained, world=world, console=console)
-    at = stored.state.step if stored else 0
-    setup.check_disk(recipe, index, trained=trained, course=data.course, after=at, world=world)
+    stored = setup.find_checkpoint(recipe.stage_folder(index), trained=trained, world=world, console=console)
+    state = stored.state if stored else StageState(base_english=parent.base_english(recipe, index))
+    earlier = state.seconds.get("stage", 0.0)
+    setup.check_disk(recipe, index, trained=trained, course=data.course, after=state.step, world=world)
     if stored:
         checkpoint.load_masters(trained, stored.tensors)
     runner = engine.make_engine(
         prepared, trained, settings=settings, micro_batches=data.batcher.micro_batches, world=world
     )
-    state = StageState(base_english=parent.base_english(recipe, index))
     if rehearse:
         trial.rehearse(runner, settings, world=world)
     for remark in runner.remarks:
         console.warn(f"stage {stage.name}: {remark}")
     if stored:
-        runner.restore(stored.tensors, adam_steps=stored.state.adam_steps)
-        state = stored.state
-    earlier = state.seconds.get("stage", 0.0)
+        runner.restore(stored.tensors, adam_steps=state.adam_steps)
     state.micro_batch = data.batcher.micro_batch
     facts = setup.describe(runner, settings, world=world)
     console.note(f"stage {stage.name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
@@ -94,8 +91,8 @@ def _train_stage(
     if not world.leads:
         return Built(outputs=[])
     files, gap = setup.export_model(recipe, index, masters, logits=logits)
-    facts |= {"planned_peak_bytes": planned.memory.peak, "export_logit_gap": gap}
-    facts |= {"measured_as": parent.measured_as(settings, world=world)}
+    measured_as = parent.measured_as(settings, world=world)
+    facts |= {"planned_peak_bytes": planned.memory.peak, "export_logit_gap": gap, "measured_as": measured_as}
     return Built(
         files, counts=setup.counts(data, state, trained), metrics=_metrics(state, watch, world) | facts,
         earlier_seconds=earlier,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from redwhale.core import artifact
 from redwhale.core.artifact import GateRecord, Input, Manifest
 from redwhale.core.base import INDEX_NAME, base_folder, weight_files
+from redwhale.core.base_card import describe_base
 from redwhale.core.console import Console
 from redwhale.core.errors import USAGE, RedwhaleError
 from redwhale.core.recipe.init import Init
@@ -127,6 +128,7 @@ def build(recipe: Recipe, settings: Init, job: Prepared | None, console: Console
         if expander.methods[matrix] == "align":
             metrics["align"] = job.tokens.alignment.counts(job.tokens.decomposition)
     metrics |= english.measure(job, made, recipe.tokenizer_folder, console)
+    metrics["base"] = describe_base(recipe, job.base.folder)
     counts: dict[str, Any] = {
         **job.layout.counts(),
         "parameters": made.parameters,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from redwhale.card.card import cell, english, front_matter, render
-from redwhale.card.facts import stated_licence
+from redwhale.core.base_card import stated_licence
 
 STAGE = {
     "name": "odd", "train": "layers: odd", "tokens": 3_000_000_000, "trained": 4_000_000_000, "learning_rate": "5e-05",

@@ -154,6 +154,8 @@ def test_rules_across_keys(tmp_path: Path) -> None:
     )
     line = next(number for number, line in enumerate(own.splitlines(), 1) if "name: a," in line)
     assert faults(tmp_path, own)[0].startswith(f"redwhale.yaml:{line}: pretrain.stages.0.mix_languages: ")
+    text = GOOD.replace("  sources:", "  existing: x\n  sources:")
+    assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
 
 
 @pytest.mark.parametrize(("betas", "said"), [
@@ -174,8 +176,14 @@ def test_a_source_may_be_named_by_a_number_on_the_command_line(tmp_path: Path) -
     said = faults(tmp_path, text, "pretrain.mixture={'2025': 1}")[0]
     assert said.startswith("--set pretrain.mixture={'2025': 1}: pretrain.mixture: the mixture names 2025")
     assert "there is no 'pretrain.stages.1.name' to set" in faults(tmp_path, text, "pretrain.stages.1.name=b")[0]
-    text = GOOD.replace("  sources:", "  existing: x\n  sources:")
-    assert "give either `sources` or `existing`" in faults(tmp_path, text)[0]
+    assert "there is no 'pretrain..' to set" in faults(tmp_path, text, "pretrain..=1")[0]
+    own = faults(tmp_path, text, "pretrain.mixture.2024=1", "pretrain.stages.0.mixture={nope: 1}")[0]
+    assert own.startswith(
+        "--set pretrain.stages.0.mixture={nope: 1}: pretrain.stages.0.mixture: the mixture names nope"
+    )
+    assert faults(tmp_path, text, "pretrain.stages=[]")[0].endswith("expected 1 entry at least, got none; add some")
+    nested = faults(tmp_path, text, "pretrain.betas.0=0.5")[0]
+    assert nested.startswith("--set pretrain.betas.0=0.5: pretrain.betas: expected a list, got a mapping")
 
 
 def test_a_stage_is_not_named_as_another_model(tmp_path: Path) -> None:

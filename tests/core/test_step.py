@@ -104,14 +104,45 @@ def test_foreign_files_are_not_overwritten(tmp_path: Path, source: Path) -> None
     assert state_of(plan) == ("absent", ["the folder holds files that are not this step's (thesis.txt)"])
 
 
-def test_a_result_whose_manifest_is_gone_is_damaged(tmp_path: Path, source: Path) -> None:
+def test_a_result_whose_manifest_is_gone_is_made_again(tmp_path: Path, source: Path) -> None:
     plan = plan_for(tmp_path / "a", source)
     whole = produce(plan, copy_step(plan, source, []), console=QUIET)
     (plan.folder / artifact.MANIFEST_NAME).unlink()
-    assert state_of(plan) == ("damaged", ["manifest.json is gone"])
+    assert state_of(plan) == ("interrupted", [])
+    (plan.folder / "out.txt").write_text("half")
+    assert produce(plan, copy_step(plan, source, []), console=QUIET).digest == whole.digest
+    (plan.folder / artifact.MANIFEST_NAME).unlink()
+    (plan.folder / "begun.json").write_text("{")
+    assert state_of(plan) == ("damaged", ["begun.json cannot be read"])
     with pytest.raises(RedwhaleError, match="--fresh"):  # what stands there may be another's
         produce(plan, copy_step(plan, source, []), console=QUIET)
     assert produce(plan, copy_step(plan, source, []), console=QUIET, fresh=True).digest == whole.digest
+
+
+def test_fresh_discards_nothing_that_the_step_reads(tmp_path: Path) -> None:
+    plan = plan_for(tmp_path / "a", tmp_path / "a" / "mine.txt")
+    plan.folder.mkdir()
+    (plan.folder / "mine.txt").write_text("mine")
+    (plan.folder / "log.txt").write_text("a crawler's")
+    assert state_of(plan)[0] == "absent"
+    with pytest.raises(RedwhaleError, match=r"mine\.txt: the folder of the result holds a file that this") as caught:
+        produce(plan, copy_step(plan, tmp_path / "a" / "mine.txt", []), console=QUIET, fresh=True)
+    assert caught.value.exit_code == 2 and (plan.folder / "mine.txt").read_text() == "mine"
+
+
+def test_counts_that_gates_cannot_be_judged_by_are_damage(tmp_path: Path, source: Path) -> None:
+    def gates(counts: dict[str, int]) -> list[GateRecord]:
+        return [GateRecord(name="bad", value=counts["bad"] / counts["all"], above=0.1, do="stop", breached=False)]
+
+    plan = dataclasses.replace(plan_for(tmp_path / "a", source), gates=gates)
+    produce(plan, lambda: Built([], counts={"bad": 0, "all": 1}), console=QUIET)
+    manifest = artifact.read_manifest(plan.folder)
+    for counts in ({}, {"bad": 1, "all": 0}, {"bad": None, "all": 1}):
+        artifact.write_manifest(plan.folder, manifest.model_copy(update={"counts": counts}))
+        state, why = state_of(plan)
+        assert state == "damaged" and "gates cannot be judged by its counts" in why[0]
+        with pytest.raises(RedwhaleError, match="gates cannot be judged"):
+            produce(plan, lambda: Built([]), console=QUIET)
 
 
 def test_gates_are_recorded_and_stop(tmp_path: Path, source: Path) -> None:
@@ -194,7 +225,7 @@ def test_killed_anywhere_the_same_command_ends_in_the_same_digest(
     manifest = produce(plan, copy_step(plan, source, []), console=QUIET)
     assert manifest.digest == expected
     assert sorted(p.name for p in plan.folder.iterdir()) in (
-        ["log.txt", "manifest.json", "out.txt"], ["manifest.json", "out.txt"])  # fmt: skip
+        ["begun.json", "log.txt", "manifest.json", "out.txt"], ["begun.json", "manifest.json", "out.txt"])  # fmt: skip
 
 
 def test_atomic_file_leaves_nothing_on_error(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from redwhale.core.recipe.presets import commented, read_preset
 OTHER_SHARE = 0.25
 """Share of English and code in training: a quarter keeps English (docs/training.md)."""
 _PATTERN = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[([*?\[])\]")  # as glob.escape writes a sign of a folder's name
 _ADDRESS = re.compile(r"[a-z0-9]+:(?!:)")  # not data::member
 _REMARKS_OF_SOURCES = re.compile(r"pretrain\.(?:mixture|stages\.\d+)$")
 
@@ -143,7 +144,8 @@ def _seen_from(folder: Path, written: str, *, is_path: bool) -> str:
 
 def _name_of(path: str, *, taken: list[str]) -> str:
     """Name a source after its file, or the folder where the file is a pattern."""
-    parts = [part for part in Path(path.partition("::")[0]).parts if not _PATTERN.search(part)]
+    written = Path(path.partition("::")[0]).parts
+    parts = [_ESCAPED.sub(r"\1", part) for part in written if not _PATTERN.search(_ESCAPED.sub("", part))]
     stem = (parts[-1] if parts else "text").split(".")[0].split(":")[-1]
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "text"
     number = 2

@@ -65,10 +65,10 @@ def _line_of(where: str) -> int:
 def _path_of(finding: Any, data: Any, origins: dict[KeyPath, str]) -> KeyPath:
     """Return the path of the key that a finding is about, without the names of union branches."""
     misfit = _misfit(finding)
-    for length in range(len(misfit.key) if misfit else 0, 0, -1):  # a mapping that `--set` gave has no lines inside
-        key = misfit.key[:length] if misfit else ()
-        if ends := [path for path in origins if path[-length:] == key]:
-            return ends[0]
+    key = misfit.key if misfit else ()
+    for length in range(len(key), 0, -1):  # a mapping that `--set` gave has no lines inside
+        if key[:length] in origins:
+            return key[:length]
     path: list[int | str] = []
     node, location = data, finding["loc"]
     for index, part in enumerate(location):
@@ -122,6 +122,9 @@ def _message(finding: Any, path: KeyPath) -> tuple[str, str]:
     if kind == "too_long":
         most, had = finding["ctx"]["max_length"], finding["ctx"]["actual_length"]
         return f"expected {most} entries at most, got {had}", "take some out"
+    if kind == "too_short":
+        least, had = finding["ctx"]["min_length"], finding["ctx"]["actual_length"]
+        return f"expected {least} {'entry' if least == 1 else 'entries'} at least, got {had or 'none'}", "add some"
     if kind == "missing":
         return f"the key `{path[-1]}` is missing", "add it"
     if misfit := _misfit(finding):

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([A-Za-z]*)")  # longer ones 
 
 
 class Misfit(ValueError):
-    """A value that does not fit, with what mends it; ``key`` ends the path of the key where that lies deeper."""
+    """A value that does not fit, with what mends it; ``key`` is the path of the key where that lies deeper."""
 
     def __init__(self, what: str, *, fix: str = "", key: tuple[str | int, ...] = ()) -> None:
         super().__init__(what)

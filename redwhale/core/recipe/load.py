@@ -73,7 +73,7 @@ def _apply(data: dict[str, Any], origins: dict[KeyPath, str], change: str) -> No
             node[part] = value
         else:
             if isinstance(node, dict) and not isinstance(node.get(part), (dict, list)):
-                node[part] = {}
+                node[part], origins[path] = {}, f"{COMMAND_LINE} {change}"
             node = node[part]
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
@@ -82,7 +82,7 @@ def _apply(data: dict[str, Any], origins: dict[KeyPath, str], change: str) -> No
 
 def _entry_of(node: Any, part: str, key: str) -> int | str:
     """Return a part of a key as its container takes it: a number in a list alone, for a source may be named `2024`."""
-    if isinstance(node, dict):
+    if isinstance(node, dict) and part:
         return part
     if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
         return int(part)

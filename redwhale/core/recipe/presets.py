@@ -48,9 +48,9 @@ def commented(written: dict[str, Any], *, header: str, remarks: dict[str, str]) 
 
 def check_free(out: Path) -> None:
     """Raise exit code 2 where a recipe would overwrite a file, or cannot be written."""
-    if out.is_file():
-        raise RedwhaleError("the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE)
     need_place(out, option="--out")
+    if out.exists():
+        raise RedwhaleError("the file exists", where=str(out), fix="choose another name with --out", exit_code=USAGE)
 
 
 def write_recipe(text: str, out: Path) -> None:

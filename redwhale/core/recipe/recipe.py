@@ -67,13 +67,15 @@ class Recipe(Section):
         if not (self.pretrain and self.preprocess and self.preprocess.sources):
             return self
         known = {source.name for source in self.preprocess.sources}
-        for mixture in [self.pretrain.mixture, *(stage.mixture or {} for stage in self.pretrain.stages)]:
+        own = ((("stages", index), stage.mixture or {}) for index, stage in enumerate(self.pretrain.stages))
+        for place, mixture in (((), self.pretrain.mixture), *own):
             if unknown := sorted(mixture.keys() - known):
                 meant = misspelt(unknown[0], known)
                 raise Misfit(
                     f"the mixture names {', '.join(unknown)}, which is no source of `preprocess` "
                     f"({', '.join(sorted(known))})",
-                    fix=f"did you mean `{meant}`?" if meant else "", key=("mixture", unknown[0]),
+                    fix=f"did you mean `{meant}`?" if meant else "",
+                    key=("pretrain", *place, "mixture", unknown[0]),
                 )  # fmt: skip
         return self
 
