@@ -27,6 +27,7 @@ _DISTRICT = (
 )
 _ROAD_BEFORE = re.compile(rf"{_DISTRICT} [가-힣0-9]{{1,9}}(?:로|길)(?:[0-9]{{1,4}}(?:번|가|나|다)?길)? ?$")
 _NEIGHBOURHOOD_BEFORE = re.compile(rf"{_DISTRICT} (?:[가-힣]{{1,5}}(?:읍|면) )?[가-힣0-9]{{1,6}}(?:동|리|[0-9]가) $")
+_ROAD_ENDS, _NEIGHBOURHOOD_ENDS = ("로", "길", "로 ", "길 "), ("동 ", "리 ", "가 ")
 _ENDS = re.compile(
     r"$|[\s,)\]>'\"·;/]|\.(?![0-9])|\(|에|의|으로|로|이|입|은|는|을|를|과|와|번지|일대|일원|소재|호(?!선)"
 )
@@ -38,13 +39,14 @@ _NO_FLAT_AFTER = re.compile(r"기|선|실|봉|차|점|법")
 
 def is_address(found: re.Match[str]) -> bool:
     """Accept a number after district and street or neighbourhood, and a flat written as 동 and 호."""
-    if before(found, 1) == "제":
+    near = before(found)
+    if near[-1:] == "제":
         return False
     if not found["number"]:
         return not _NO_FLAT_AFTER.match(after(found))
-    near = before(found)
-    if not near.rstrip().endswith(("로", "길", "동", "리", "가")):
+    on_road = near.endswith(_ROAD_ENDS)  # how the patterns end: a look that costs nothing, before theirs
+    if not on_road and not near.endswith(_NEIGHBOURHOOD_ENDS):
         return False
     if not found["flat"] and (not _ENDS.match(after(found)) or _COUNTED.match(after(found))):
         return False
-    return bool(_ROAD_BEFORE.search(near) or _NEIGHBOURHOOD_BEFORE.search(near))
+    return bool(_ROAD_BEFORE.search(near) if on_road else _NEIGHBOURHOOD_BEFORE.search(near))
