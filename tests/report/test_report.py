@@ -162,7 +162,7 @@ def test_ctrl_c_leaves_a_report_like_any_other(copied: Path) -> None:
     gate = ("--set", "preprocess.gates.bad_records.above=5%")
     watching = subprocess.Popen(
         [sys.executable, "-m", "redwhale", "report", "--watch", "600", *gate], cwd=copied, stderr=subprocess.PIPE,
-        text=True,
+        text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )  # fmt: skip
     assert watching.stderr and "reloads every 600 s" in watching.stderr.readline()
     watching.send_signal(signal.SIGINT)

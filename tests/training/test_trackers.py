@@ -131,7 +131,7 @@ def test_a_missing_package_is_refused_before_anything_is_done(
     recipe = write_recipe(starts(tmp_path), stage(layers="odd"), **OFFLINE)
     (tmp_path / "beside" / "wandb").mkdir(parents=True)  # as W&B leaves in a folder where it ran
     monkeypatch.syspath_prepend(str(tmp_path / "beside"))
-    reason = r'trackers\.wandb: the `wandb` package is not installed; pip install "redwhale\[wandb\]"'
+    reason = r"trackers\.wandb: the `wandb` package is not installed; pip install 'redwhale\[wandb\]'"
     for refused in (lambda: run(recipe), lambda: check_packages(recipe.need("pretrain"))):
         with pytest.raises(RedwhaleError, match=reason) as caught:
             refused()
