@@ -164,9 +164,12 @@ def test_ctrl_c_leaves_a_report_like_any_other(copied: Path) -> None:
         [sys.executable, "-m", "redwhale", "report", "--watch", "600", *gate], cwd=copied, stderr=subprocess.PIPE,
         text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )  # fmt: skip
-    assert watching.stderr and "reloads every 600 s" in watching.stderr.readline()
-    watching.send_signal(signal.SIGINT)
-    _, err = watching.communicate(timeout=60)
+    try:
+        assert watching.stderr and "reloads every 600 s" in watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=60)
+    finally:
+        watching.kill()
     assert watching.returncode == 0 and "written to" in err
     assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")
 
