@@ -1,4 +1,4 @@
-"""The mark of a run that has begun in a step's folder, and what a run has left there."""
+"""The mark of a run in a step's folder, which stays when it is finished, and what a run has left there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_NAME = "log.txt"
 
 @dataclass(frozen=True)
 class Begun:
-    """What an unfinished run is made from."""
+    """What a run is made from."""
 
     identity: str
     fields: dict[str, Any]
@@ -37,7 +37,7 @@ def read_begun(folder: Path) -> Begun | None:
 
 
 def begun_identity(folder: Path) -> str | None:
-    """Return the identity of the unfinished run that ``folder`` belongs to, None where it belongs to none."""
+    """Return the identity of the run that ``folder`` belongs to, None where it belongs to none."""
     begun = read_begun(folder)
     return begun.identity if begun else None
 
